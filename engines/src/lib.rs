@@ -1,0 +1,1 @@
+//! Starts, checks and stops real `nats-server` and `postgres` processes: embedded mode, demos, drills, tests.

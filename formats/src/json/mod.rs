@@ -1,0 +1,1 @@
+//! Scanning and writing JSON text without losing a byte of it.

@@ -1,0 +1,19 @@
+//! The bytes and types of trstctl: event envelope, backup stream, stream archive.
+//!
+//! Everything here is synchronous and works on `Read`, `Write` and `Seek`: no network, no clock, no file system.
+//! What was checked is another type than what was not: only [`backup::verify`] makes a [`backup::Verified`].
+#![deny(missing_docs)]
+
+pub mod archive;
+pub mod backup;
+pub mod container;
+mod digest;
+pub mod event;
+mod failure;
+mod json;
+pub mod merkle;
+mod message;
+
+pub use digest::Digest;
+pub use failure::{Class, Failure, Place};
+pub use message::{StoreTime, StoredMessage};

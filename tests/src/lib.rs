@@ -1,0 +1,1 @@
+//! Whole-process tests of `trstctl-dr` on real engines; see `tests/tests`.
