@@ -5,14 +5,48 @@
 
 use std::io::{self, Write};
 
-use crate::StoredMessage;
+use snap::write::FrameEncoder;
+
+use crate::{Class, Failure, StoredMessage};
+
+mod block;
+mod checksum;
+
+use block::{Block, record_len};
+use checksum::NamedHash;
 
 /// Largest record, in bytes, that every supported server takes; a larger message can only be published.
 pub const MAX_RECORD_BYTES: u64 = 20_000_000;
 
+/// Largest block, in bytes. Only a run of gaps can come near it (70 million sequences): it stays in one block, and
+/// servers keep offsets within a block in 31 bits.
+pub const MAX_BLOCK_BYTES: u64 = 1 << 31;
+
+/// Longest subject, in bytes: a record has 16 bits for its length.
+pub const MAX_SUBJECT_BYTES: u64 = 65_535;
+
+/// Length, in bytes, of the record that `message` makes; above [`MAX_RECORD_BYTES`] it cannot enter an archive.
+pub fn record_bytes(message: &StoredMessage) -> u64 {
+    record_len(message) as u64
+}
+
 /// Writes a stream archive. Bounded memory: one block of messages (8 MiB, or one record when that is larger).
+///
+/// The last messages and the end of the tar are written by [`ArchiveWriter::finish`] alone, so that a server that
+/// makes a stream live at the tar's last byte cannot do so earlier.
 pub struct ArchiveWriter<W: Write> {
-    _out: W,
+    tar: TarWriter<W>,
+    stream: String,
+    block: Block,
+    last: Option<Last>,
+    stats: ArchiveStats,
+}
+
+/// The message before.
+#[derive(Clone, Copy)]
+struct Last {
+    sequence: u64,
+    time: i64,
 }
 
 /// Why an archive cannot be written.
@@ -29,6 +63,22 @@ pub enum ArchiveError {
         /// Length of its record.
         record_bytes: u64,
     },
+    /// A subject that a record cannot hold.
+    #[error("message {sequence} has a subject of {subject_bytes} bytes, more than {MAX_SUBJECT_BYTES}")]
+    SubjectTooLong {
+        /// Its sequence.
+        sequence: u64,
+        /// Length of its subject.
+        subject_bytes: u64,
+    },
+    /// A run of missing sequences that no server takes in one block.
+    #[error("the gap {first} to {last} is too long for a stream archive")]
+    GapTooLong {
+        /// First missing sequence.
+        first: u64,
+        /// Last missing sequence.
+        last: u64,
+    },
     /// Sequences that do not rise.
     #[error("message {sequence} comes after {previous}")]
     OutOfOrder {
@@ -37,6 +87,30 @@ pub enum ArchiveError {
         /// The sequence before.
         previous: u64,
     },
+}
+
+impl From<ArchiveError> for Failure {
+    fn from(error: ArchiveError) -> Failure {
+        let message = error.to_string();
+        match error {
+            ArchiveError::Output(source) => {
+                let hint = "Run the same command again: a broken archive leaves nothing behind.";
+                Failure::new(Class::OutputFailed, format!("{message}: {source}"), hint)
+            }
+            ArchiveError::TooLarge { sequence, .. } | ArchiveError::SubjectTooLong { sequence, .. } => {
+                let hint = "This log can only be restored with --method publish.";
+                Failure::new(Class::Refused, message, hint).at_sequence(sequence)
+            }
+            ArchiveError::GapTooLong { first, .. } => {
+                let hint = "This log can only be restored with --method publish --accept-new-sequences.";
+                Failure::new(Class::Refused, message, hint).at_sequence(first)
+            }
+            ArchiveError::OutOfOrder { sequence, .. } => {
+                Failure::new(Class::Internal, message, "Report this with the backup's header and trailer.")
+                    .at_sequence(sequence)
+            }
+        }
+    }
 }
 
 /// What an archive holds.
@@ -54,18 +128,151 @@ pub struct ArchiveStats {
 
 impl<W: Write> ArchiveWriter<W> {
     /// Writes `meta.inf` (the stream's configuration as JSON, with `Created`) and its checksum.
-    pub fn create(_out: W, _stream: &str, _meta_inf: &[u8]) -> Result<Self, ArchiveError> {
-        todo!()
+    pub fn create(out: W, stream: &str, meta_inf: &[u8]) -> Result<Self, ArchiveError> {
+        let mut tar = TarWriter::new(out);
+        tar.entry("meta.inf", meta_inf)?;
+        let sum = hex::encode(NamedHash::new(stream).over(&[meta_inf]));
+        tar.entry("meta.sum", sum.as_bytes())?;
+        let block = Block::new(&block_name(stream, 1), Vec::new());
+        Ok(Self { tar, stream: stream.to_owned(), block, last: None, stats: ArchiveStats::default() })
     }
 
     /// Adds a message; the sequences missing since the one before become gap records. Gaps before the first message
     /// need none.
-    pub fn append(&mut self, _message: &StoredMessage) -> Result<(), ArchiveError> {
-        todo!()
+    pub fn append(&mut self, message: &StoredMessage) -> Result<(), ArchiveError> {
+        let record_len = checked_record_len(message)?;
+        self.close_gap_before(message.sequence)?;
+        if self.block.is_full_for(record_len) {
+            self.write_block()?;
+        }
+        self.block.push(message);
+        self.stats.messages += 1;
+        self.last = Some(Last { sequence: message.sequence, time: message.stored_at.0 });
+        Ok(())
     }
 
     /// Ends the archive at the log's last sequence (gap records up to it).
-    pub fn finish(self, _last_sequence: u64) -> Result<(W, ArchiveStats), ArchiveError> {
-        todo!()
+    pub fn finish(mut self, last_sequence: u64) -> Result<(W, ArchiveStats), ArchiveError> {
+        match self.last {
+            Some(last) if last.sequence > last_sequence => {
+                return Err(ArchiveError::OutOfOrder { sequence: last_sequence, previous: last.sequence });
+            }
+            Some(last) => self.push_gaps(last.sequence + 1, last_sequence, last.time)?,
+            // A log whose messages are all deleted: one record keeps its last sequence.
+            None if last_sequence > 0 => self.push_gaps(last_sequence, last_sequence, 0)?,
+            None => {}
+        }
+        if !self.block.is_empty() {
+            self.write_block()?;
+        }
+        self.stats.len_bytes = self.tar.len_bytes;
+        Ok((self.tar.finish()?, self.stats))
+    }
+
+    fn close_gap_before(&mut self, sequence: u64) -> Result<(), ArchiveError> {
+        let Some(last) = self.last else { return Ok(()) };
+        if sequence <= last.sequence {
+            return Err(ArchiveError::OutOfOrder { sequence, previous: last.sequence });
+        }
+        self.push_gaps(last.sequence + 1, sequence - 1, last.time)
+    }
+
+    fn push_gaps(&mut self, first: u64, last: u64, time: i64) -> Result<(), ArchiveError> {
+        if first > last {
+            return Ok(());
+        }
+        // 30 bytes a record; checked before adding, so that the sum cannot overflow.
+        if last - first >= MAX_BLOCK_BYTES / 30 {
+            return Err(ArchiveError::GapTooLong { first, last });
+        }
+        self.block.push_gaps(first, last, time);
+        self.stats.gaps += last - first + 1;
+        if self.block.len_bytes() > MAX_BLOCK_BYTES {
+            return Err(ArchiveError::GapTooLong { first, last });
+        }
+        Ok(())
+    }
+
+    fn write_block(&mut self) -> Result<(), ArchiveError> {
+        self.stats.blocks += 1;
+        let next_name = block_name(&self.stream, self.stats.blocks + 1);
+        let block = std::mem::replace(&mut self.block, Block::new(&next_name, Vec::new()));
+        let len_bytes = block.len_bytes();
+        self.tar.begin_entry(&format!("msgs/{}.blk", self.stats.blocks), len_bytes)?;
+        let buffer = block.write(&mut self.tar.out)?;
+        self.tar.end_entry(len_bytes)?;
+        self.block = Block::new(&next_name, buffer);
+        Ok(())
     }
 }
+
+fn checked_record_len(message: &StoredMessage) -> Result<usize, ArchiveError> {
+    let sequence = message.sequence;
+    let record_len = record_len(message);
+    if record_len as u64 > MAX_RECORD_BYTES {
+        return Err(ArchiveError::TooLarge { sequence, record_bytes: record_len as u64 });
+    }
+    let subject_bytes = message.subject.len() as u64;
+    if subject_bytes > MAX_SUBJECT_BYTES {
+        return Err(ArchiveError::SubjectTooLong { sequence, subject_bytes });
+    }
+    Ok(record_len)
+}
+
+fn block_name(stream: &str, number: u64) -> String {
+    format!("{stream}-{number}")
+}
+
+/// A tar of small files, compressed: just what the server reads, streamed.
+struct TarWriter<W: Write> {
+    out: FrameEncoder<W>,
+    len_bytes: u64,
+}
+
+/// Everything in a tar is padded to this.
+const TAR_BYTES: u64 = 512;
+
+impl<W: Write> TarWriter<W> {
+    fn new(out: W) -> Self {
+        Self { out: FrameEncoder::new(out), len_bytes: 0 }
+    }
+
+    fn entry(&mut self, path: &str, content: &[u8]) -> io::Result<()> {
+        self.begin_entry(path, content.len() as u64)?;
+        self.out.write_all(content)?;
+        self.end_entry(content.len() as u64)
+    }
+
+    /// `len_bytes` bytes follow through `out`, then [`TarWriter::end_entry`].
+    fn begin_entry(&mut self, path: &str, len_bytes: u64) -> io::Result<()> {
+        let mut header = tar::Header::new_gnu();
+        header.set_path(path)?;
+        header.set_entry_type(tar::EntryType::Regular);
+        header.set_mode(0o600);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
+        header.set_size(len_bytes);
+        header.set_cksum();
+        self.out.write_all(header.as_bytes())?;
+        self.len_bytes += TAR_BYTES + len_bytes;
+        Ok(())
+    }
+
+    fn end_entry(&mut self, len_bytes: u64) -> io::Result<()> {
+        self.zeros((TAR_BYTES - len_bytes % TAR_BYTES) % TAR_BYTES)
+    }
+
+    fn finish(mut self) -> io::Result<W> {
+        self.zeros(2 * TAR_BYTES)?;
+        self.out.into_inner().map_err(|error| io::Error::new(error.error().kind(), error.error().to_string()))
+    }
+
+    fn zeros(&mut self, count: u64) -> io::Result<()> {
+        self.len_bytes += count;
+        self.out.write_all(&[0; 2 * TAR_BYTES as usize][..count as usize])
+    }
+}
+
+#[cfg(test)]
+mod tests;
