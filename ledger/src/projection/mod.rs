@@ -7,87 +7,14 @@
 //! Tables are described once, in [`Table`]: name, columns and their kinds, key. Persistence is driven by that
 //! description and knows nothing of what a column means.
 
-/// The tables of `read_model` that the projection fills.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Table {
-    /// `tenants`
-    Tenants,
-    /// `owners`
-    Owners,
-    /// `issuers`
-    Issuers,
-    /// `certificate_profiles`
-    CertificateProfiles,
-    /// `identities`
-    Identities,
-    /// `identity_transitions`
-    IdentityTransitions,
-    /// `certificates`
-    Certificates,
-    /// `ca_authorities`
-    CaAuthorities,
-    /// `ca_issued_certs`
-    CaIssuedCerts,
-    /// `ca_crls`
-    CaCrls,
-    /// `projection_faults`
-    ProjectionFaults,
-}
+mod record;
+mod rows;
+mod table;
 
-/// What a column holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// `uuid`
-    Uuid,
-    /// `text`
-    Text,
-    /// `text[]`, not null inside
-    TextArray,
-    /// `bigint`
-    Int,
-    /// `boolean`
-    Bool,
-    /// `timestamptz`, microseconds
-    Time,
-    /// `jsonb`
-    Json,
-    /// `bytea`
-    Bytes,
-}
+pub use table::{Column, Kind, REFERENCES, Reference, Row, Table, Value};
 
-/// A column of a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Column {
-    /// Its name in SQL.
-    pub name: &'static str,
-    /// What it holds.
-    pub kind: Kind,
-    /// May be NULL.
-    pub nullable: bool,
-}
-
-/// A value of a row. The variant fits the column's [`Kind`], or is `Null`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Value {
-    /// NULL
-    Null,
-    /// `uuid`
-    Uuid(uuid::Uuid),
-    /// `text`; never holds U+0000
-    Text(String),
-    /// `text[]`
-    TextArray(Vec<String>),
-    /// `bigint`
-    Int(i64),
-    /// `boolean`
-    Bool(bool),
-    /// `timestamptz`: microseconds since 1970-01-01T00:00:00Z, within PostgreSQL's range
-    Time(i64),
-    /// `jsonb`: JSON text that PostgreSQL takes, canonical (as `jsonb` prints it), so that equal values are equal texts
-    Json(String),
-    /// `bytea`
-    Bytes(Vec<u8>),
-}
-
-/// A row: one value a column, in the order of the table's columns.
-pub type Row = Vec<Value>;
+/// Longest text, in bytes, that the projection lets into a key or a lookup; an event with a longer one is quarantined.
+///
+/// PostgreSQL refuses index entries over 2,704 bytes, and an event that no index takes would stop the projection. All
+/// other text columns are unbounded: no b-tree index may include one.
+pub const MAX_INDEXED_TEXT_BYTES: usize = 2_048;
