@@ -205,5 +205,22 @@ fn nothing_of_the_last_block_is_written_before_finish() {
     for sequence in 1..=1_000 {
         writer.append(&message(sequence, &[9; 4096])).unwrap();
     }
-    assert!(writer.tar.out.get_ref().is_empty(), "4 MB of messages are one block, and it is still open");
+    assert!(writer.tar.output().is_empty(), "4 MB of messages are one block, and it is still open");
+}
+
+#[test]
+fn a_flipped_bit_is_the_only_difference_and_the_container_holds() {
+    let write = |flip: Option<u64>| {
+        let mut writer = ArchiveWriter::create(Vec::new(), "TRSTCTL_EVENTS", META).unwrap();
+        if let Some(offset) = flip {
+            writer = writer.with_flipped_bit(offset);
+        }
+        writer.append(&message(1, b"payload")).unwrap();
+        entries(&writer.finish(1).unwrap().0)
+    };
+    let (sound, damaged) = (write(None), write(Some(5 * 512 + 30)));
+    assert_eq!(sound[..2], damaged[..2]);
+    let different: Vec<_> =
+        sound[2].1.iter().zip(&damaged[2].1).map(|(a, b)| a ^ b).filter(|&bits| bits != 0).collect();
+    assert_eq!(different, [1]);
 }
