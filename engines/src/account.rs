@@ -1,0 +1,101 @@
+//! The unprivileged account that PostgreSQL runs as when we are root, because it refuses root.
+
+use std::{
+    ffi::OsStr,
+    os::unix::fs::chown,
+    path::Path,
+    process::{Command, Output},
+};
+
+use crate::EngineError;
+
+/// Accounts tried, in this order; the Debian package creates the first.
+const NAMES: [&str; 2] = ["postgres", "nobody"];
+
+/// Who runs an engine: ourselves, or (for root only) another user.
+#[derive(Debug, Clone)]
+pub struct Account {
+    other: Option<Other>,
+}
+
+#[derive(Debug, Clone)]
+struct Other {
+    name: String,
+    uid: u32,
+    gid: u32,
+}
+
+impl Account {
+    /// The process's own account.
+    pub fn own() -> Account {
+        Account { other: None }
+    }
+
+    /// The process's own account, or for root the first unprivileged one that exists.
+    pub fn unprivileged() -> Result<Account, EngineError> {
+        if !rustix::process::geteuid().is_root() {
+            return Ok(Account::own());
+        }
+        let other = NAMES.iter().find_map(|name| Other::look_up(name)).ok_or(EngineError::Missing {
+            program: "the user `postgres`",
+            package: "postgresql",
+            variable: "TRSTCTL_POSTGRES_BIN_DIR",
+        })?;
+        Ok(Account { other: Some(other) })
+    }
+
+    /// Makes this account the owner of `path`.
+    pub fn own_path(&self, path: &Path) -> Result<(), EngineError> {
+        match &self.other {
+            Some(other) => {
+                chown(path, Some(other.uid), Some(other.gid)).map_err(EngineError::io("giving away", path))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The words that, put before a command, make `setpriv` run it as this account.
+    pub fn setpriv_options(&self) -> Vec<String> {
+        let Some(other) = &self.other else { return Vec::new() };
+        ["--reuid", &other.uid.to_string(), "--regid", &other.gid.to_string(), "--clear-groups"]
+            .map(String::from)
+            .into()
+    }
+
+    /// Runs a command as this account, in `/`, and returns what it said.
+    pub fn run(&self, program: &Path, arguments: &[&OsStr]) -> std::io::Result<Output> {
+        Command::new("setpriv")
+            .args(self.setpriv_options())
+            .arg(program)
+            .args(arguments)
+            .current_dir("/")
+            .output()
+    }
+
+    /// Names the first folder on the way to `path` (itself included) that this account cannot enter.
+    pub fn check_traversable(&self, path: &Path) -> Result<(), EngineError> {
+        let Some(other) = &self.other else { return Ok(()) };
+        let enters = |folder: &&Path| {
+            let test = [OsStr::new("-x"), folder.as_os_str()];
+            self.run(Path::new("test"), &test).is_ok_and(|output| output.status.success())
+        };
+        let mut folders: Vec<&Path> = path.ancestors().collect();
+        folders.reverse();
+        match folders.iter().find(|folder| !enters(folder)) {
+            Some(folder) => {
+                Err(EngineError::Untraversable { folder: folder.to_path_buf(), account: other.name.clone() })
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Other {
+    fn look_up(name: &str) -> Option<Other> {
+        let id = |option| {
+            let output = Command::new("id").args([option, name]).output().ok()?;
+            String::from_utf8(output.stdout).ok()?.trim().parse().ok()
+        };
+        Some(Other { name: name.to_owned(), uid: id("-u")?, gid: id("-g")? })
+    }
+}

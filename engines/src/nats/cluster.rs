@@ -1,0 +1,98 @@
+//! Several `nats-server`s as one JetStream cluster on loopback, in throw-away folders.
+//!
+//! Name and route password are random, so two clusters never join even if one guesses the other's port.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::{NatsOptions, NatsServer, another_port_if_taken, config::Cluster};
+use crate::{Data, EngineError, chance};
+
+const PROBE_STREAM: &str = "TRSTCTL_ENGINES_READY";
+const POLL: Duration = Duration::from_millis(50);
+
+/// A running cluster, stopped on drop.
+pub struct NatsCluster {
+    members: Vec<NatsServer>,
+    ready_within: Duration,
+}
+
+impl NatsCluster {
+    /// Starts `size` servers with default options; ready when a stream with that many replicas can be created.
+    ///
+    /// # Errors
+    /// As [`NatsServer::start`].
+    pub fn start(size: usize) -> Result<NatsCluster, EngineError> {
+        NatsCluster::start_with(size, NatsOptions::default())
+    }
+
+    /// Starts `size` servers that share these options, each in a throw-away folder of its own.
+    ///
+    /// # Errors
+    /// As [`NatsServer::start`].
+    pub fn start_with(size: usize, options: NatsOptions) -> Result<NatsCluster, EngineError> {
+        another_port_if_taken(|| NatsCluster::try_start(size, &options))
+    }
+
+    fn try_start(size: usize, options: &NatsOptions) -> Result<NatsCluster, EngineError> {
+        let one = || NatsServer::prepare(NatsOptions { data: Data::Throwaway, ..options.clone() });
+        let mut members = (0..size).map(|_| one()).collect::<Result<Vec<_>, _>>()?;
+        join(&mut members);
+        members.iter_mut().try_for_each(NatsServer::launch)?;
+        let cluster = NatsCluster { members, ready_within: options.ready_within };
+        cluster.wait_ready()?;
+        Ok(cluster)
+    }
+
+    /// The members.
+    pub fn servers(&self) -> &[NatsServer] {
+        &self.members
+    }
+
+    /// One member, to kill or restart it.
+    ///
+    /// # Panics
+    /// When there is no such member.
+    pub fn server_mut(&mut self, index: usize) -> &mut NatsServer {
+        &mut self.members[index]
+    }
+
+    /// The members' addresses, separated by commas.
+    pub fn url(&self) -> String {
+        self.members.iter().map(NatsServer::url).collect::<Vec<_>>().join(",")
+    }
+
+    /// Waits until all members live and a stream with a replica on each can be created.
+    ///
+    /// # Errors
+    /// A member that ended, or the cluster is late.
+    pub fn wait_ready(&self) -> Result<(), EngineError> {
+        let start = Instant::now();
+        self.members
+            .iter()
+            .try_for_each(|member| member.wait_within(self.ready_within, || member.probe().map(drop)))?;
+        let remaining = self.ready_within.saturating_sub(start.elapsed());
+        self.members[0].wait_within(remaining, || self.check_replicas())
+    }
+
+    fn check_replicas(&self) -> Result<(), String> {
+        std::thread::sleep(POLL);
+        let mut probe = self.members[0].probe()?;
+        let stream = json!({"name": PROBE_STREAM, "subjects": [PROBE_STREAM], "storage": "memory",
+            "retention": "limits", "num_replicas": self.members.len()});
+        probe.request(&format!("$JS.API.STREAM.CREATE.{PROBE_STREAM}"), &stream.to_string())?;
+        probe.request(&format!("$JS.API.STREAM.DELETE.{PROBE_STREAM}"), "").map(|_| ())
+    }
+}
+
+/// Gives the members routes to each other and one login.
+fn join(members: &mut [NatsServer]) {
+    let ports: Vec<u16> = members.iter().map(|_| chance::free_ports::<1>()[0]).collect();
+    let cluster =
+        Cluster { name: chance::name(), password: chance::secret(), port: 0, members: ports.clone() };
+    let login = chance::secret();
+    for (member, port) in members.iter_mut().zip(ports) {
+        member.config.join(Cluster { port, ..cluster.clone() }, &login);
+    }
+}

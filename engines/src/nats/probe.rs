@@ -1,0 +1,124 @@
+//! A minimal NATS client for the readiness check: greeting, login, one request at a time.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+
+/// Each read and write of a check; the check as a whole is repeated until its own deadline.
+const TIMEOUT: Duration = Duration::from_secs(3);
+/// Name of the generated user.
+pub const USER: &str = "trstctl";
+const INBOX: &str = "_INBOX.trstctl-engines";
+
+/// How to log in.
+#[derive(Clone, Copy)]
+pub enum Login<'a> {
+    /// No login is needed.
+    Open,
+    /// As [`USER`].
+    Password(&'a str),
+    /// Not known to us: only the greeting is checked.
+    Unknown,
+}
+
+/// A connection to a server that has the expected name.
+pub struct Probe {
+    stream: BufReader<TcpStream>,
+    logged_in: Option<()>,
+}
+
+impl Probe {
+    /// Connects, checks that it is the server called `name`, and logs in.
+    pub fn connect(port: u16, name: &str, login: Login<'_>) -> Result<Probe, String> {
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let stream = TcpStream::connect_timeout(&address, TIMEOUT).map_err(|error| error.to_string())?;
+        let timeouts =
+            stream.set_read_timeout(Some(TIMEOUT)).and_then(|()| stream.set_write_timeout(Some(TIMEOUT)));
+        timeouts.map_err(|error| error.to_string())?;
+        let mut probe = Probe { stream: BufReader::new(stream), logged_in: None };
+        probe.check_greeting(name)?;
+        probe.log_in(login)?;
+        Ok(probe)
+    }
+
+    fn check_greeting(&mut self, name: &str) -> Result<(), String> {
+        let line = self.line()?;
+        let json = line.strip_prefix("INFO ").ok_or("what listens on the port is no NATS server")?;
+        let info: Value = serde_json::from_str(json).map_err(|error| error.to_string())?;
+        if info["server_name"] != name {
+            return Err("another NATS server listens on the port".to_owned());
+        }
+        Ok(())
+    }
+
+    fn log_in(&mut self, login: Login<'_>) -> Result<(), String> {
+        let connect = match login {
+            Login::Unknown => return Ok(()),
+            Login::Open => json!({"verbose": false, "name": "trstctl-engines"}),
+            Login::Password(password) => {
+                json!({"verbose": false, "name": "trstctl-engines", "user": USER, "pass": password})
+            }
+        };
+        self.send(&format!("CONNECT {connect}\r\nSUB {INBOX} 1\r\nPING\r\n"))?;
+        match self.line()?.as_str() {
+            "PONG" => {
+                self.logged_in = Some(());
+                Ok(())
+            }
+            other => Err(format!("the server answered {other:?} to our login")),
+        }
+    }
+
+    /// Whether JetStream answers.
+    pub fn check_ready(&mut self) -> Result<(), String> {
+        match self.logged_in {
+            Some(()) => self.request("$JS.API.INFO", "").map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
+    /// One JetStream request; its error is an error.
+    pub fn request(&mut self, subject: &str, payload: &str) -> Result<Value, String> {
+        self.send(&format!("PUB {subject} {INBOX} {}\r\n{payload}\r\n", payload.len()))?;
+        let answer: Value = serde_json::from_slice(&self.message()?).map_err(|error| error.to_string())?;
+        match answer.get("error") {
+            Some(error) => Err(format!("JetStream says {error}")),
+            None => Ok(answer),
+        }
+    }
+
+    fn message(&mut self) -> Result<Vec<u8>, String> {
+        loop {
+            let line = self.line()?;
+            if line == "PING" {
+                self.send("PONG\r\n")?;
+            } else if line.starts_with("HMSG") {
+                return Err("nobody answers for JetStream".to_owned());
+            } else if line.starts_with("MSG") {
+                let length = line.rsplit(' ').next().and_then(|word| word.parse::<usize>().ok());
+                let mut payload = vec![0; length.ok_or("a message has no length")?];
+                self.stream.read_exact(&mut payload).map_err(|error| error.to_string())?;
+                return Ok(payload);
+            } else if line.starts_with("-ERR") {
+                return Err(line);
+            }
+        }
+    }
+
+    fn send(&mut self, text: &str) -> Result<(), String> {
+        self.stream.get_mut().write_all(text.as_bytes()).map_err(|error| error.to_string())
+    }
+
+    fn line(&mut self) -> Result<String, String> {
+        let mut line = String::new();
+        let length = self.stream.read_line(&mut line).map_err(|error| error.to_string())?;
+        if length == 0 {
+            return Err("the server closed the connection".to_owned());
+        }
+        Ok(line.trim_end().to_owned())
+    }
+}

@@ -1,0 +1,329 @@
+//! A `postgres` of our own: initdb on first use, a Unix socket in a private folder, a loopback port.
+//!
+//! Nobody else gets in: the socket's folder is 0700, and the port asks for a random password (SCRAM). PostgreSQL
+//! refuses root, so for root it runs as an unprivileged user, who owns the folder.
+//!
+//! Ready means: `postmaster.pid` names the process that we started and says `ready`.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    sync::OnceLock,
+    time::Duration,
+};
+
+use crate::{
+    Binary, Data, EngineError, Version,
+    account::Account,
+    binaries, chance,
+    folder::Folder,
+    supervisor::{Order, Supervised},
+};
+
+/// A checkpoint of much unwritten data takes its time.
+const GRACE_S: u32 = 30;
+/// Longest path of a Unix socket, in bytes.
+const SOCKET_PATH_MAX: usize = 107;
+const PORT_ATTEMPTS: usize = 5;
+/// The superuser's name.
+pub const SUPERUSER: &str = "postgres";
+
+const HBA: &str = "# The socket's folder is open to its owner (and root) only; the port asks for the generated password.\n\
+                   local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
+
+/// How a `postgres` is started.
+#[derive(Debug, Clone)]
+pub struct PostgresOptions {
+    /// Where its data is.
+    pub data: Data,
+    /// More server settings, `name=value` each.
+    pub settings: Vec<String>,
+    /// How long the start may take; recovery after a crash is part of it.
+    pub ready_within: Duration,
+}
+
+impl Default for PostgresOptions {
+    fn default() -> PostgresOptions {
+        PostgresOptions { data: Data::Throwaway, settings: Vec::new(), ready_within: Duration::from_secs(60) }
+    }
+}
+
+/// A running `postgres`, stopped on drop.
+#[derive(Debug)]
+pub struct Postgres {
+    running: Option<Supervised>,
+    folder: Folder,
+    /// The socket's folder, unless that is `folder` itself.
+    socket_folder: Option<Folder>,
+    binary: Binary,
+    account: Account,
+    port: u16,
+    options: PostgresOptions,
+}
+
+impl Postgres {
+    /// Starts a server, creating its data on first use, and waits until it is ready.
+    ///
+    /// # Errors
+    /// PostgreSQL is missing or unusable, the folder is held, not writable or (for root) cannot be entered by the
+    /// unprivileged user, or the server ends or is late.
+    pub fn start(options: PostgresOptions) -> Result<Postgres, EngineError> {
+        let mut postgres = Postgres::prepare(options)?;
+        for _ in 1..PORT_ATTEMPTS {
+            match postgres.launch_and_wait() {
+                Err(EngineError::Ended { tail, .. }) if tail.contains("Address already in use") => {
+                    postgres.running = None;
+                    [postgres.port] = chance::free_ports();
+                }
+                done => return done.map(|()| postgres),
+            }
+        }
+        postgres.launch_and_wait().map(|()| postgres)
+    }
+
+    /// One throw-away server for the whole process, started on first use and stopped when the process ends. For tests:
+    /// each takes a database of its own with [`Postgres::create_database`].
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn shared() -> &'static Postgres {
+        static SHARED: OnceLock<Postgres> = OnceLock::new();
+        SHARED.get_or_init(|| match Postgres::start(PostgresOptions::default()) {
+            Ok(postgres) => postgres,
+            Err(error) => panic!("tests need PostgreSQL: {error}"),
+        })
+    }
+
+    /// Everything but the process.
+    fn prepare(options: PostgresOptions) -> Result<Postgres, EngineError> {
+        let binary = binaries::postgres()?;
+        let account = Account::unprivileged()?;
+        let folder = Folder::open(&options.data, Duration::from_secs(u64::from(GRACE_S) + 5))?;
+        account.own_path(folder.path())?;
+        account.check_traversable(folder.path())?;
+        let socket_folder = socket_folder(&folder, &account)?;
+        let [port] = chance::free_ports();
+        let postgres = Postgres { running: None, folder, socket_folder, binary, account, port, options };
+        postgres.create_data()?;
+        Ok(postgres)
+    }
+
+    fn create_data(&self) -> Result<(), EngineError> {
+        if self.cluster_dir().join("PG_VERSION").exists() {
+            return Ok(());
+        }
+        let password = self.password_path();
+        fs::write(&password, chance::secret() + "\n").map_err(EngineError::io("writing", &password))?;
+        self.account.own_path(&password)?;
+        protect(&password)?;
+        self.initdb(&password)
+    }
+
+    /// Into a folder beside, renamed when complete: an initdb that was killed is begun again.
+    fn initdb(&self, password: &Path) -> Result<(), EngineError> {
+        let unfinished = self.folder.path().join("cluster.new");
+        if unfinished.exists() {
+            fs::remove_dir_all(&unfinished).map_err(EngineError::io("removing", &unfinished))?;
+        }
+        let mut arguments: Vec<&OsStr> =
+            ["--encoding=UTF8", "--locale=C", "--auth=scram-sha-256", "-U", SUPERUSER].map(OsStr::new).into();
+        arguments.extend([
+            OsStr::new("--pwfile"),
+            password.as_os_str(),
+            OsStr::new("-D"),
+            unfinished.as_os_str(),
+        ]);
+        if self.folder.is_throwaway() {
+            arguments.push(OsStr::new("--no-sync"));
+        }
+        let output = self.account.run(&self.program("initdb"), &arguments);
+        succeeded("initdb", output.map_err(EngineError::io("running", self.program("initdb")))?)?;
+        let hba = unfinished.join("pg_hba.conf");
+        fs::write(&hba, HBA).map_err(EngineError::io("writing", &hba))?;
+        fs::rename(&unfinished, self.cluster_dir()).map_err(EngineError::io("renaming", &unfinished))
+    }
+
+    fn launch_and_wait(&mut self) -> Result<(), EngineError> {
+        let running = Supervised::start(Order {
+            engine: "postgres",
+            command: self.command(),
+            account: &self.account,
+            stop_signal: "INT",
+            grace_s: GRACE_S,
+            log: self.log_path(),
+            lock: self.folder.lock(),
+            remove: self.folder.to_remove().or(self.socket_folder.as_ref().and_then(Folder::to_remove)),
+        })?;
+        let running = self.running.insert(running);
+        let (pid, file) = (running.pid(), self.folder.path().join("cluster/postmaster.pid"));
+        running.wait_ready(self.options.ready_within, || says_ready(&file, pid))
+    }
+
+    fn command(&self) -> Vec<OsString> {
+        let mut command: Vec<OsString> =
+            vec![self.binary.path.clone().into(), "-D".into(), self.cluster_dir().into()];
+        let mut set = |setting: String| command.extend(["-c".into(), setting.into()]);
+        set("listen_addresses=127.0.0.1".into());
+        set(format!("port={}", self.port));
+        set(format!("unix_socket_directories={}", self.socket_dir().display()));
+        set("unix_socket_permissions=0700".into());
+        set("max_connections=200".into());
+        if self.folder.is_throwaway() {
+            // Survives kill -9 of the server (commits reach the system), not of the machine.
+            ["fsync=off", "full_page_writes=off"].into_iter().for_each(|s| set(s.into()));
+        }
+        self.options.settings.iter().cloned().for_each(&mut set);
+        command
+    }
+
+    /// Creates an empty database with a name of its own and returns its connection string (see [`Postgres::dsn`]).
+    ///
+    /// # Errors
+    /// The server refused, or is not running.
+    pub fn create_database(&self) -> Result<String, EngineError> {
+        let name = format!("db_{}", chance::name());
+        self.execute(SUPERUSER, &format!("CREATE DATABASE {name}"))?;
+        Ok(self.dsn(&name))
+    }
+
+    /// Runs SQL in a database as the superuser, by `psql`.
+    ///
+    /// # Errors
+    /// The first statement that failed.
+    pub fn execute(&self, database: &str, sql: &str) -> Result<String, EngineError> {
+        let psql = self.program("psql");
+        let mut command = Command::new(&psql);
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PG")) {
+            command.env_remove(name);
+        }
+        command
+            .args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d"])
+            .arg(self.dsn(database))
+            .args(["-c", sql]);
+        succeeded("psql", command.output().map_err(EngineError::io("running", psql))?)
+    }
+
+    /// Connection string of a database by the socket, as the superuser; it holds no secret.
+    pub fn dsn(&self, database: &str) -> String {
+        format!("host={} port={} user={SUPERUSER} dbname={database}", self.socket_dir().display(), self.port)
+    }
+
+    /// Connection string of a database by the loopback port, as the superuser. It holds the password.
+    ///
+    /// # Errors
+    /// The password file cannot be read.
+    pub fn tcp_dsn(&self, database: &str) -> Result<String, EngineError> {
+        let path = self.password_path();
+        let password = fs::read_to_string(&path).map_err(EngineError::io("reading", path))?;
+        let (port, password) = (self.port, password.trim());
+        Ok(format!("host=127.0.0.1 port={port} user={SUPERUSER} password={password} dbname={database}"))
+    }
+
+    /// The port on 127.0.0.1, also part of the socket's name.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The process id; `None` after [`Postgres::kill_9`].
+    pub fn pid(&self) -> Option<u32> {
+        self.running.as_ref().filter(|running| running.is_running()).map(Supervised::pid)
+    }
+
+    /// The version of the program.
+    pub fn version(&self) -> Version {
+        self.binary.version
+    }
+
+    /// The engine's folder: data below `cluster`, log, password.
+    pub fn data_dir(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The folder of the socket.
+    pub fn socket_dir(&self) -> &Path {
+        self.socket_folder.as_ref().unwrap_or(&self.folder).path()
+    }
+
+    /// The server's log.
+    pub fn log_path(&self) -> PathBuf {
+        self.folder.path().join("postgres.log")
+    }
+
+    /// The superuser's password for the port, 0600.
+    pub fn password_path(&self) -> PathBuf {
+        self.folder.path().join("password")
+    }
+
+    fn cluster_dir(&self) -> PathBuf {
+        self.folder.path().join("cluster")
+    }
+
+    fn program(&self, name: &str) -> PathBuf {
+        self.binary.path.with_file_name(name)
+    }
+
+    /// Kills the server and waits until it is gone; its own children end by themselves.
+    pub fn kill_9(&mut self) {
+        if let Some(running) = &mut self.running {
+            running.kill_9();
+        }
+    }
+
+    /// Stops the server in order and keeps its data, also in a throw-away folder, for [`Postgres::restart`].
+    pub fn pause(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.stop_and_keep();
+        }
+    }
+
+    /// Starts the server again, whether it was killed, paused or still runs, on the same port with the same data.
+    ///
+    /// # Errors
+    /// As [`Postgres::start`]; also when somebody else has taken the port meanwhile.
+    pub fn restart(&mut self) -> Result<(), EngineError> {
+        self.pause();
+        self.launch_and_wait()
+    }
+
+    /// Stops the server and removes its folder if that is throw-away, as dropping it does.
+    pub fn stop(self) {}
+}
+
+/// A short private folder for the socket, unless the engine's own folder is one.
+fn socket_folder(engine: &Folder, account: &Account) -> Result<Option<Folder>, EngineError> {
+    let fits = |folder: &Path| folder.join(".s.PGSQL.65535").as_os_str().len() <= SOCKET_PATH_MAX;
+    if engine.is_throwaway() && fits(engine.path()) {
+        return Ok(None);
+    }
+    let temporary = Folder::throwaway_in(&std::env::temp_dir())?;
+    let folder = if fits(temporary.path()) { temporary } else { Folder::throwaway_in(Path::new("/tmp"))? };
+    account.own_path(folder.path())?;
+    Ok(Some(folder))
+}
+
+fn protect(path: &Path) -> Result<(), EngineError> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(EngineError::io("protecting", path))
+}
+
+/// The file has the server's process id in the first line and its state in the eighth.
+fn says_ready(postmaster_pid: &Path, pid: u32) -> Result<(), String> {
+    let text = fs::read_to_string(postmaster_pid).map_err(|error| error.to_string())?;
+    let mut lines = text.lines();
+    let first = lines.next().map(str::trim);
+    let state = lines.nth(6).map_or("starting", str::trim);
+    match first == Some(&pid.to_string()) && state == "ready" {
+        true => Ok(()),
+        false => Err(format!("it says that it is {state}")),
+    }
+}
+
+fn succeeded(program: &'static str, output: Output) -> Result<String, EngineError> {
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    match output.status.success() {
+        true => Ok(said(&output.stdout)),
+        false => Err(EngineError::Refused { program, output: said(&output.stderr) }),
+    }
+}

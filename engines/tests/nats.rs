@@ -1,0 +1,74 @@
+//! What callers rely on from a `nats-server` of ours, on every version that is installed.
+
+mod client;
+
+use client::Client;
+use trstctl_engines::{Data, NatsCluster, NatsOptions, NatsServer, installed_nats_servers};
+
+fn on_each_version(check: impl Fn(NatsOptions)) {
+    let binaries = installed_nats_servers();
+    assert!(!binaries.is_empty(), "no nats-server is installed");
+    for binary in binaries {
+        check(NatsOptions { binary: Some(binary.path), ..NatsOptions::default() });
+    }
+}
+
+#[test]
+fn a_stored_message_survives_kill_9_and_restart() {
+    on_each_version(|options| {
+        let mut server = NatsServer::start(options).unwrap();
+        let url = server.url();
+        Client::connect(&url).create_stream("S", 1);
+        Client::connect(&url).publish("S", b"kept");
+        server.kill_9();
+        assert_eq!(server.pid(), None);
+        server.restart().unwrap();
+        assert_eq!(server.url(), url);
+        assert_eq!(Client::connect(&url).last_sequence("S"), 1);
+    });
+}
+
+#[test]
+fn two_servers_side_by_side_never_meet() {
+    on_each_version(|options| {
+        let one = NatsServer::start(options.clone()).unwrap();
+        let other = NatsServer::start(options).unwrap();
+        Client::connect(&one.url()).create_stream("S", 1);
+        Client::connect(&other.url()).create_stream("S", 1);
+        Client::connect(&one.url()).publish("S", b"one");
+        assert_eq!(Client::connect(&one.url()).last_sequence("S"), 1);
+        assert_eq!(Client::connect(&other.url()).last_sequence("S"), 0);
+    });
+}
+
+#[test]
+fn a_data_directory_keeps_its_messages_and_lets_one_server_in() {
+    let folder = tempfile::tempdir().unwrap();
+    on_each_version(|options| {
+        let data = Data::Dir(
+            folder.path().join(options.binary.as_ref().unwrap().to_string_lossy().replace('/', "_")),
+        );
+        let options = NatsOptions { data, ..options };
+        let server = NatsServer::start(options.clone()).unwrap();
+        Client::connect(&server.url()).create_stream("S", 1);
+        Client::connect(&server.url()).publish("S", b"kept");
+        server.stop();
+        let server = NatsServer::start(options).unwrap();
+        assert_eq!(Client::connect(&server.url()).last_sequence("S"), 1);
+    });
+}
+
+#[test]
+fn a_cluster_of_three_serves_three_replicas_also_after_losing_and_regaining_a_member() {
+    on_each_version(|options| {
+        let mut cluster = NatsCluster::start_with(3, options).unwrap();
+        let url = cluster.servers()[0].url();
+        Client::connect(&url).create_stream("S", 3);
+        Client::connect(&url).publish("S", b"one");
+        cluster.server_mut(1).kill_9();
+        Client::publish_patiently(&url, "S", b"two");
+        cluster.server_mut(1).restart().unwrap();
+        cluster.wait_ready().unwrap();
+        assert_eq!(Client::connect(&url).last_sequence("S"), 2);
+    });
+}
