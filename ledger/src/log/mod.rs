@@ -91,8 +91,28 @@ pub trait LogReader: Send {
 }
 
 /// Why the log could not be used.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum LogError {
+    /// A URL, a file or a name that was configured cannot be used.
+    #[error("{what}: {reason}")]
+    Configuration {
+        /// Which one, without secrets.
+        what: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Nobody listens to a subject.
+    #[error("nobody answers {subject} (503)")]
+    NoResponders {
+        /// The subject.
+        subject: String,
+    },
+    /// A subscriber stayed too far behind.
+    #[error("more than {limit_bytes} bytes of received messages waited to be read")]
+    Overrun {
+        /// The limit.
+        limit_bytes: usize,
+    },
     /// No connection, or it was lost.
     #[error("NATS at {url} cannot be reached: {reason}")]
     Unreachable {
@@ -139,6 +159,19 @@ impl From<LogError> for Failure {
     fn from(error: LogError) -> Failure {
         let message = error.to_string();
         match error {
+            LogError::Configuration { .. } => {
+                Failure::new(Class::Usage, message, "Correct it, then run the same command again.")
+            }
+            LogError::NoResponders { .. } => Failure::new(
+                Class::Refused,
+                message,
+                "Check that JetStream is enabled for this account, and the JetStream domain.",
+            ),
+            LogError::Overrun { .. } => Failure::new(
+                Class::Internal,
+                message,
+                "Run the same command again; if it happens again, report it with the command line.",
+            ),
             LogError::Unreachable { .. } => Failure::new(
                 Class::Unreachable,
                 message,
