@@ -1,0 +1,104 @@
+//! Opens a session from a DSN as the usual PostgreSQL tools do: URL or `key=value` form, PG* variables for what it leaves
+//! out, the password file, TLS by `sslmode` and `sslrootcert`.
+//!
+//! Secrets come from the environment and files; no error or `Debug` text holds one.
+
+mod dsn;
+mod passfile;
+mod tls;
+
+use std::fmt;
+use std::time::Duration;
+
+use postgres::{Client, NoTls};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+pub use self::tls::SslMode;
+use crate::Error;
+use crate::error::{chain, hint_for};
+
+/// How to reach the database. Serves the synchronous and the asynchronous client.
+#[derive(Clone)]
+pub struct Target {
+    /// Host, port, user, database and the rest.
+    pub config: tokio_postgres::Config,
+    /// The TLS side, `None` with `sslmode=disable`.
+    pub tls: Option<MakeRustlsConnect>,
+}
+
+impl Target {
+    /// Reads the DSN, with the process's PG* variables for what it leaves out; an empty DSN means those alone.
+    pub fn from_dsn(dsn: &str) -> Result<Self, Error> {
+        Self::from_dsn_and_env(dsn, &|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+    }
+
+    /// The same with another environment.
+    pub fn from_dsn_and_env(dsn: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Error> {
+        let (mut config, tls_options) = dsn::read(dsn, env)?;
+        if config.get_password().is_none()
+            && let Some(password) = passfile::find(&config, env)?
+        {
+            config.password(password);
+        }
+        let tls = tls_options.connector(&mut config)?;
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(Duration::from_secs(10));
+        }
+        Ok(Self { config, tls })
+    }
+
+    /// Host, port and database, for messages.
+    pub fn place(&self) -> String {
+        let host = match self.config.get_hosts().first() {
+            Some(tokio_postgres::config::Host::Tcp(host)) => host.clone(),
+            Some(tokio_postgres::config::Host::Unix(path)) => path.display().to_string(),
+            None => self.config.get_hostaddrs().first().map_or_else(String::new, ToString::to_string),
+        };
+        let port = self.config.get_ports().first().copied().unwrap_or(5432);
+        match self.config.get_dbname() {
+            Some(database) => format!("{host}:{port}/{database}"),
+            None => format!("{host}:{port}"),
+        }
+    }
+
+    /// Opens a synchronous session. It panics inside an asynchronous runtime: call it from a blocking thread there.
+    pub fn open(&self) -> Result<Client, Error> {
+        let config = postgres::Config::from(self.config.clone());
+        let opened = match &self.tls {
+            None => config.connect(NoTls),
+            Some(tls) => config.connect(tls.clone()),
+        };
+        opened.map_err(|error| self.connect_error(&error))
+    }
+
+    /// What a failed connection attempt means.
+    pub fn connect_error(&self, error: &postgres::Error) -> Error {
+        match error.as_db_error() {
+            // Class 57P and "starting up" mean: not now.
+            Some(db) if !db.code().code().starts_with("57P") => Error::refused(
+                format!("PostgreSQL at {} refuses the connection", self.place()),
+                self.without_password(format!("{} ({})", db.message(), db.code().code())),
+                hint_for(db.code()),
+            ),
+            _ => Error::Unreachable { place: self.place(), reason: self.without_password(chain(error)) },
+        }
+    }
+
+    fn without_password(&self, text: String) -> String {
+        match self.config.get_password().map(String::from_utf8_lossy) {
+            Some(password) if !password.is_empty() => text.replace(&*password, "***"),
+            _ => text,
+        }
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Target({})", self.place())
+    }
+}
+
+/// Opens a synchronous session; see [`Target`].
+pub fn connect(dsn: &str) -> Result<Client, Error> {
+    Target::from_dsn(dsn)?.open()
+}
