@@ -60,23 +60,24 @@ CREATE TABLE identity_transitions (
 CREATE TABLE certificates (
     tenant_id           uuid   NOT NULL,
     id                  uuid   NOT NULL,
-    ca_id               uuid,
-    owner_id            uuid,
+    fingerprint         text   NOT NULL,
+    serial              text   NOT NULL,
     subject             text   NOT NULL,
     sans                text[] NOT NULL,
     issuer              text   NOT NULL,
-    serial              text   NOT NULL,
-    fingerprint         text   NOT NULL,
-    key_algorithm       text   NOT NULL,
+    status              text   NOT NULL,
     not_before          timestamptz,
     not_after           timestamptz,
-    deployment_location text   NOT NULL,
-    source              text   NOT NULL,
-    status              text   NOT NULL,
     revoked_at          timestamptz,
     revocation_reason   text,
     renewed_at          timestamptz,
     replaces_id         uuid,
+    superseded_by       text,
+    ca_id               uuid,
+    owner_id            uuid,
+    key_algorithm       text   NOT NULL,
+    deployment_location text   NOT NULL,
+    source              text   NOT NULL,
     certificate_der     bytea
 );
 
@@ -114,8 +115,8 @@ CREATE TABLE ca_crls (
 
 -- Events that could not be applied; the tenant is null where the event does not say one.
 CREATE TABLE projection_faults (
-    sequence   bigint NOT NULL,
     tenant_id  uuid,
+    sequence   bigint NOT NULL,
     event_id   text,
     event_type text,
     reason     text   NOT NULL

@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn manifest_error_says_the_line() {
-        let error = Manifest::parse("[[tables]]\ntable = \"x\"\nclass = \"forever\"\nwhy = \"\"\n").unwrap_err();
+        let error =
+            Manifest::parse("[[tables]]\ntable = \"x\"\nclass = \"forever\"\nwhy = \"\"\n").unwrap_err();
         assert!(error.to_string().contains("line 3"), "{error}");
         assert!(error.to_string().contains("forever"), "{error}");
     }

@@ -8,6 +8,7 @@ use std::fmt;
 
 use postgres::Client;
 
+use crate::files::create_schema_sql;
 use crate::{APP_ROLE, Error, OWNER_ROLE, READ_MODEL};
 
 /// Tenant tables (with their schema) of this database on which the owner's policy is not the one that shows every row.
@@ -188,12 +189,23 @@ impl State {
         need(!self.may_set_owner, format!("GRANT {OWNER_ROLE} TO {login}{how}"));
         need(!self.may_set_app, format!("GRANT {APP_ROLE} TO {login}{how}"));
         need(!self.owner_may_create_schemas, format!("GRANT CREATE ON DATABASE {database} TO {OWNER_ROLE}"));
-        need(!self.owner_has_public, format!("ALTER SCHEMA public OWNER TO {OWNER_ROLE}"));
-        need(!self.app_uses_public, format!("GRANT USAGE ON SCHEMA public TO {APP_ROLE}"));
-        need(!self.read_model_exists, format!("CREATE SCHEMA {READ_MODEL} AUTHORIZATION {OWNER_ROLE}"));
-        need(!self.read_model_exists, format!("GRANT USAGE ON SCHEMA {READ_MODEL} TO {APP_ROLE}"));
+        need(!self.owner_has_public, grant_public());
+        need(
+            !self.app_uses_public && self.app_exists,
+            format!("SET ROLE pg_database_owner; GRANT USAGE ON SCHEMA public TO {APP_ROLE}; RESET ROLE"),
+        );
+        need(
+            !self.read_model_exists,
+            format!("SET ROLE {OWNER_ROLE}; {} RESET ROLE", create_schema_sql(READ_MODEL)),
+        );
         statements
     }
+}
+
+/// Not ownership: a login that is NOINHERIT has the right to grant on `public` only as `pg_database_owner`, which can
+/// give nothing away but grants (tried on 15).
+fn grant_public() -> String {
+    format!("SET ROLE pg_database_owner; GRANT USAGE, CREATE ON SCHEMA public TO {OWNER_ROLE}; RESET ROLE")
 }
 
 /// Two runs at once, in two databases of one server, may both try: who comes second finds the role made.

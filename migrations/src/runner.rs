@@ -204,19 +204,21 @@ fn applied(client: &mut Client) -> Result<Vec<Applied>, Error> {
 
 /// Makes roles, grants and schemas that are missing, all in one transaction.
 fn prepare(client: &mut Client) -> Result<(), Error> {
-    let mut attempt = 0;
-    loop {
+    for _ in 0..COLLISION_ATTEMPTS {
         let statements = roles::missing(client)?;
         if statements.is_empty() {
             return Ok(());
         }
-        attempt += 1;
         match in_one_transaction(client, &statements) {
-            Ok(()) => return Ok(()),
-            Err(error) if is_collision(&error) && attempt < COLLISION_ATTEMPTS => {}
-            Err(error) => return Err(roles_refused(&statements, &error)),
+            Err(error) if !is_collision(&error) => return Err(roles_refused(&statements, &error)),
+            Ok(()) | Err(_) => {}
         }
     }
+    Err(Error::refused(
+        "roles and schemas cannot be made",
+        "other sessions change the same roles again and again",
+        "Wait until they are done, then run the same command again.",
+    ))
 }
 
 fn in_one_transaction(client: &mut Client, statements: &[String]) -> Result<(), postgres::Error> {

@@ -52,8 +52,11 @@ impl Catalog {
 }
 
 fn tables(client: &mut Client) -> Result<Tables, postgres::Error> {
-    let mut transaction =
-        client.build_transaction().isolation_level(postgres::IsolationLevel::RepeatableRead).read_only(true).start()?;
+    let mut transaction = client
+        .build_transaction()
+        .isolation_level(postgres::IsolationLevel::RepeatableRead)
+        .read_only(true)
+        .start()?;
     let mut by_oid = std::collections::BTreeMap::new();
     for row in transaction.query(TABLES, &[&SHADOW_PREFIX, &RETIRED_PREFIX])? {
         let oid: u32 = row.get(0);

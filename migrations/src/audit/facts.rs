@@ -50,7 +50,8 @@ pub enum Reach {
 impl Reach {
     /// Judges by the policy's expressions; without a check, the first serves for both.
     pub(super) fn of(using: Option<&str>, check: Option<&str>) -> Self {
-        match (one_expression(using), check.map_or(one_expression(using), |text| one_expression(Some(text)))) {
+        match (one_expression(using), check.map_or(one_expression(using), |text| one_expression(Some(text))))
+        {
             (using, check) if using == check => using,
             _ => Reach::Other,
         }

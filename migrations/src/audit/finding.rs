@@ -190,7 +190,10 @@ impl fmt::Display for Finding {
                 write!(f, "table {table} ({seen_in}) has no recovery class")
             }
             Finding::ClassWithoutTable { table, class, source } => {
-                write!(f, "the manifest gives {table} the class {class}, and there is no such table in {source}")
+                write!(
+                    f,
+                    "the manifest gives {table} the class {class}, and there is no such table in {source}"
+                )
             }
             Finding::TwoClasses { table, classes } => {
                 let classes: Vec<_> = classes.iter().map(ToString::to_string).collect();
@@ -206,14 +209,21 @@ impl fmt::Display for Finding {
                 write!(f, "tenant table {table} lacks {missing} ({source})")
             }
             Finding::UnexpectedPolicy { table, policy, source } => {
-                write!(f, "tenant table {table} has the policy {policy}, which is neither of the two ({source})")
+                write!(
+                    f,
+                    "tenant table {table} has the policy {policy}, which is neither of the two ({source})"
+                )
             }
             Finding::NotInDatabase { table, seen_in } => {
                 write!(f, "table {table} of {seen_in} is not in the live database")
             }
-            Finding::NotInFiles { table } => write!(f, "no SQL file makes table {table} of the live database"),
+            Finding::NotInFiles { table } => {
+                write!(f, "no SQL file makes table {table} of the live database")
+            }
             Finding::InheritingLogin(login) => login.fmt(f),
-            Finding::UnreadableSql { file, what } => write!(f, "{file} cannot be read: a {what} does not end"),
+            Finding::UnreadableSql { file, what } => {
+                write!(f, "{file} cannot be read: a {what} does not end")
+            }
         }
     }
 }

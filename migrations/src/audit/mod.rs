@@ -69,8 +69,10 @@ fn collect(folder: &Path, files: &mut Vec<SqlFile>) -> std::io::Result<()> {
 /// Compares the manifest with the SQL files and, when given, with a live database. All findings, sorted, none twice.
 pub fn audit(sql: &[SqlFile], manifest: &Manifest, live: Option<&Catalog>) -> Vec<Finding> {
     let (in_files, unreadable) = sql_text::read(sql);
-    let mut findings: Vec<Finding> =
-        unreadable.into_iter().map(|(file, what)| Finding::UnreadableSql { file, what: what.into() }).collect();
+    let mut findings: Vec<Finding> = unreadable
+        .into_iter()
+        .map(|(file, what)| Finding::UnreadableSql { file, what: what.into() })
+        .collect();
     findings.extend(two_classes(manifest));
     findings.extend(one_source(&in_files, manifest, Source::Files));
     if let Some(live) = live {
@@ -149,9 +151,11 @@ fn row_security(name: &TableName, facts: &TableFacts, source: Source) -> Vec<Fin
     let table = || name.clone();
     let lacking =
         missing.into_iter().map(|missing| Finding::RowSecurityMissing { table: table(), missing, source });
-    let opening = facts.policies.iter().filter(|policy| !is_expected(policy)).map(|policy| {
-        Finding::UnexpectedPolicy { table: table(), policy: policy.name.clone(), source }
-    });
+    let opening = facts
+        .policies
+        .iter()
+        .filter(|policy| !is_expected(policy))
+        .map(|policy| Finding::UnexpectedPolicy { table: table(), policy: policy.name.clone(), source });
     lacking.chain(opening).collect()
 }
 
@@ -161,9 +165,10 @@ fn is_expected(policy: &Policy) -> bool {
 }
 
 fn files_against_live(files: &Tables, live: &Tables) -> Vec<Finding> {
-    let pending = files.iter().filter(|(name, _)| !live.contains_key(name)).map(|(name, facts)| {
-        Finding::NotInDatabase { table: name.clone(), seen_in: facts.seen_in.clone() }
-    });
+    let pending = files
+        .iter()
+        .filter(|(name, _)| !live.contains_key(name))
+        .map(|(name, facts)| Finding::NotInDatabase { table: name.clone(), seen_in: facts.seen_in.clone() });
     let unknown = live.keys().filter(|name| !files.contains_key(name));
     let unknown = unknown.map(|name| Finding::NotInFiles { table: name.clone() });
     pending.chain(unknown).collect()

@@ -422,7 +422,10 @@ mod tests {
         assert_eq!(names("CREATE/* */TABLE\n-- c\nread_model . b();"), ["read_model.b"]);
         assert_eq!(names("CREATE TABLE a AS SELECT 1"), ["public.a"]);
         assert_eq!(names("SELECT 1 AS x INTO c FROM d"), ["public.c"]);
-        assert_eq!(names("DO $$ BEGIN IF true THEN CREATE TABLE hidden (x int); END IF; END $$"), ["public.hidden"]);
+        assert_eq!(
+            names("DO $$ BEGIN IF true THEN CREATE TABLE hidden (x int); END IF; END $$"),
+            ["public.hidden"]
+        );
         assert_eq!(names("CREATE SCHEMA s CREATE TABLE t (x int)"), ["s.t"]);
         assert_eq!(names("SET LOCAL search_path = read_model; CREATE TABLE t (x int)"), ["read_model.t"]);
     }
@@ -445,7 +448,10 @@ mod tests {
     fn later_statements_rename_move_and_drop() {
         assert_eq!(names("CREATE TABLE a(); ALTER TABLE a RENAME TO b"), ["public.b"]);
         assert_eq!(names("CREATE TABLE a(); ALTER TABLE IF EXISTS ONLY a SET SCHEMA s"), ["s.a"]);
-        assert_eq!(names("CREATE TABLE a(); CREATE TABLE b(); DROP TABLE IF EXISTS a, public.b CASCADE"), [""; 0]);
+        assert_eq!(
+            names("CREATE TABLE a(); CREATE TABLE b(); DROP TABLE IF EXISTS a, public.b CASCADE"),
+            [""; 0]
+        );
         assert_eq!(names("CREATE TABLE s.a(); ALTER SCHEMA s RENAME TO t"), ["t.a"]);
         assert_eq!(names("CREATE TABLE s.a(); DROP SCHEMA s CASCADE"), [""; 0]);
     }

@@ -183,7 +183,10 @@ mod tests {
 
     #[test]
     fn quotes_hide_their_text_and_may_hold_themselves() {
-        assert_eq!(words(r#"'it''s;' "A ""b""" E'\';' 'c\' d"#), ["'it's;'", "\"A \"b\"\"", "';'", r"'c\'", "d"]);
+        assert_eq!(
+            words(r#"'it''s;' "A ""b""" E'\';' 'c\' d"#),
+            ["'it's;'", "\"A \"b\"\"", "'';'", r"'c\'", "d"]
+        );
     }
 
     #[test]

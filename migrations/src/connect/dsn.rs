@@ -74,7 +74,12 @@ fn host_from_env(config: &mut Config, env: Env<'_>) -> Result<(), Error> {
 
 fn tls_options(pairs: &[(String, String)], env: Env<'_>) -> Result<TlsOptions, Error> {
     let value = |key: &str, variable: &str| {
-        pairs.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.clone()).or_else(|| env(variable))
+        pairs
+            .iter()
+            .rev()
+            .find(|(name, _)| name == key)
+            .map(|(_, value)| value.clone())
+            .or_else(|| env(variable))
     };
     let mode = match value("sslmode", "PGSSLMODE") {
         None => SslMode::Prefer,

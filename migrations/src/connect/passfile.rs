@@ -61,7 +61,8 @@ fn password_of(line: &str, wanted: &[String; 4]) -> Option<String> {
     }
     let fields = split_fields(line);
     let (password, keys) = fields.split_last()?;
-    let fits = keys.len() == 4 && keys.iter().zip(wanted).all(|(field, value)| field == "*" || field == value);
+    let fits =
+        keys.len() == 4 && keys.iter().zip(wanted).all(|(field, value)| field == "*" || field == value);
     fits.then(|| password.clone())
 }
 
