@@ -54,6 +54,11 @@ impl Account {
         }
     }
 
+    /// Mode of a folder that is ours but that this account must be able to pass.
+    pub fn passable_mode(&self) -> u32 {
+        if self.other.is_some() { 0o711 } else { 0o700 }
+    }
+
     /// The words that, put before a command, make `setpriv` run it as this account.
     pub fn setpriv_options(&self) -> Vec<String> {
         let Some(other) = &self.other else { return Vec::new() };

@@ -10,6 +10,8 @@ use std::{
     str::FromStr,
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::EngineError;
 
 const NATS_VARIABLE: &str = "TRSTCTL_NATS_SERVER_BIN";
@@ -20,7 +22,7 @@ const POSTGRES_MISSING: EngineError =
     EngineError::Missing { program: "PostgreSQL", package: "postgresql", variable: POSTGRES_VARIABLE };
 
 /// A version of an engine, compared number by number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Version {
     major: u32,
     minor: u32,
@@ -82,6 +84,16 @@ impl Binary {
             .map_err(|()| unusable(format!("--version says {said:?}, which names no version")))?;
         Ok(Binary { path: path.to_owned(), version })
     }
+
+    /// The program that an environment variable asks for; when it cannot be used, the error names the variable.
+    fn named_by(variable: &str, path: &Path) -> Result<Binary, EngineError> {
+        Binary::at(path).map_err(|error| match error {
+            EngineError::Unusable { path, reason } => {
+                EngineError::Unusable { path, reason: format!("{reason}; {variable} asks for it") }
+            }
+            other => other,
+        })
+    }
 }
 
 /// Every different `nats-server` found here, newest first. Only the overriding variable's one when that is set.
@@ -96,18 +108,25 @@ pub fn installed_nats_servers() -> Vec<Binary> {
 /// The newest `nats-server`, or the one that `TRSTCTL_NATS_SERVER_BIN` names.
 pub fn nats_server() -> Result<Binary, EngineError> {
     if let Some(path) = env::var_os(NATS_VARIABLE) {
-        return Binary::at(Path::new(&path));
+        return Binary::named_by(NATS_VARIABLE, Path::new(&path));
     }
-    installed_nats_servers().into_iter().next().ok_or(NATS_MISSING)
+    newest(installed_nats_servers(), None, NATS_MISSING)
 }
 
-/// The `postgres` in `TRSTCTL_POSTGRES_BIN_DIR`, or else the newest one; its folder also holds `initdb` and `psql`.
-pub fn postgres() -> Result<Binary, EngineError> {
+/// The `postgres` in `TRSTCTL_POSTGRES_BIN_DIR`, or else the newest one, but rather one of the given major version; its
+/// folder also holds `initdb` and `psql`.
+pub fn postgres(major: Option<u32>) -> Result<Binary, EngineError> {
     if let Some(folder) = env::var_os(POSTGRES_VARIABLE) {
-        return Binary::at(&Path::new(&folder).join("postgres"));
+        return Binary::named_by(POSTGRES_VARIABLE, &Path::new(&folder).join("postgres"));
     }
-    let found = postgres_paths().into_iter().filter_map(|path| Binary::at(&path).ok());
-    found.max_by_key(|binary| binary.version).ok_or(POSTGRES_MISSING)
+    let found = postgres_paths().iter().filter_map(|path| Binary::at(path).ok()).collect();
+    newest(found, major, POSTGRES_MISSING)
+}
+
+/// The newest of these, but rather one of the major version `preferred`.
+fn newest(found: Vec<Binary>, preferred: Option<u32>, missing: EngineError) -> Result<Binary, EngineError> {
+    let rank = |binary: &Binary| (Some(binary.version.major) == preferred, binary.version);
+    found.into_iter().max_by_key(rank).ok_or(missing)
 }
 
 fn nats_paths() -> Vec<PathBuf> {
@@ -163,5 +182,47 @@ mod tests {
         assert_eq!(said("postgres (PostgreSQL) 18beta1"), Version::new(18, 0, 0));
         assert_eq!("no version here".parse::<Version>(), Err(()));
         assert!(Version::new(2, 9, 10) < Version::new(2, 10, 0));
+    }
+
+    #[test]
+    fn the_newest_program_is_taken_but_rather_the_one_that_made_the_data() {
+        let binary = |major| Binary { path: format!("/{major}").into(), version: Version::new(major, 1, 0) };
+        let found = || vec![binary(15), binary(17), binary(16)];
+        assert_eq!(newest(found(), None, POSTGRES_MISSING).unwrap(), binary(17));
+        assert_eq!(newest(found(), Some(15), POSTGRES_MISSING).unwrap(), binary(15));
+        assert_eq!(newest(found(), Some(14), POSTGRES_MISSING).unwrap(), binary(17));
+    }
+
+    #[test]
+    fn a_missing_program_is_reported_with_its_package_and_variable() {
+        let nats = newest(Vec::new(), None, NATS_MISSING).unwrap_err().to_string();
+        assert!(nats.contains("package nats-server") && nats.contains("TRSTCTL_NATS_SERVER_BIN"), "{nats}");
+        let postgres = newest(Vec::new(), None, POSTGRES_MISSING).unwrap_err().to_string();
+        assert!(
+            postgres.contains("package postgresql") && postgres.contains("TRSTCTL_POSTGRES_BIN_DIR"),
+            "{postgres}"
+        );
+    }
+
+    #[test]
+    fn a_program_that_a_variable_names_wrongly_is_reported_with_the_variable() {
+        let error =
+            Binary::named_by(NATS_VARIABLE, Path::new("/nowhere/nats-server")).unwrap_err().to_string();
+        assert!(error.contains("/nowhere/nats-server") && error.contains(NATS_VARIABLE), "{error}");
+    }
+
+    #[test]
+    fn a_program_is_found_once_however_many_links_lead_to_it() {
+        let folders = ["one", "two", "three"].map(|name| {
+            let folder = tempfile::Builder::new().prefix(name).tempdir().unwrap();
+            (folder.path().to_owned(), folder)
+        });
+        let program = folders[0].0.join("engine");
+        std::fs::write(&program, "#!/bin/sh\n").unwrap();
+        std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+        std::os::unix::fs::symlink(&program, folders[1].0.join("engine")).unwrap();
+        std::fs::write(folders[2].0.join("engine"), "not executable").unwrap();
+        let found = executables(folders.iter().map(|(path, _)| path.clone()), "engine");
+        assert_eq!(found, [program.canonicalize().unwrap()]);
     }
 }

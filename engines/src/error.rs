@@ -50,6 +50,16 @@ pub enum EngineError {
         /// The data directory.
         path: PathBuf,
     },
+    /// Another process holds the data directory, but its engines cannot be used.
+    #[error("the data directory {} is in use by process {pid}, whose engines do not answer ({reason}): end that process, then try again", .path.display())]
+    Unresponsive {
+        /// The data directory.
+        path: PathBuf,
+        /// The process that started the engines; 0 when it has not said so yet.
+        pid: u32,
+        /// What the last attempt to connect said.
+        reason: String,
+    },
     /// The engine ended while starting.
     #[error("{engine} ended while starting; the last lines of {} are:\n{tail}", .log.display())]
     Ended {

@@ -6,14 +6,14 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io,
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
     process::Stdio,
     sync::Once,
     time::{Duration, Instant},
 };
 
-use crate::EngineError;
+use crate::{EngineError, account::Account};
 
 const PREFIX: &str = "trstctl-engine-";
 const LOCK: &str = "lock";
@@ -38,29 +38,33 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Creates or opens the folder that `data` names, waiting up to `patience` for an engine in it that is just ending.
-    pub fn open(data: &Data, patience: Duration) -> Result<Folder, EngineError> {
+    /// Creates or opens the folder that `data` names, for `account` to work in, waiting up to `patience` for an engine in
+    /// it that is just ending.
+    pub fn open(data: &Data, account: &Account, patience: Duration) -> Result<Folder, EngineError> {
         match data {
-            Data::Throwaway => Folder::throwaway_in(&std::env::temp_dir()),
-            Data::Dir(path) => Folder::lasting(path, patience),
+            Data::Throwaway => Folder::throwaway_in(&std::env::temp_dir(), account),
+            Data::Dir(path) => Folder::lasting(path, account, patience),
         }
     }
 
-    /// A new folder under `parent`, to be removed by the supervisor of the engine in it.
-    pub fn throwaway_in(parent: &Path) -> Result<Folder, EngineError> {
+    /// A new folder of `account` under `parent`, to be removed by the supervisor of the engine in it.
+    pub fn throwaway_in(parent: &Path, account: &Account) -> Result<Folder, EngineError> {
         sweep_once(parent);
-        let create = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent);
+        let private = fs::Permissions::from_mode(0o700);
+        let create = tempfile::Builder::new().prefix(PREFIX).permissions(private).tempdir_in(parent);
         let path = create.map_err(EngineError::io("creating a folder in", parent))?.keep();
         // Locked before it has its name: a sweep never sees it free.
         let unnamed = path.join("lock.new");
         let lock = Lock::take(&unnamed, Duration::ZERO)?;
         fs::rename(&unnamed, path.join(LOCK)).map_err(EngineError::io("renaming", &unnamed))?;
-        Ok(Folder { path, lock, throwaway: true })
+        let folder = Folder { path, lock, throwaway: true };
+        account.own_path(folder.path())?;
+        account.check_traversable(folder.path())?;
+        Ok(folder)
     }
 
-    fn lasting(path: &Path, patience: Duration) -> Result<Folder, EngineError> {
-        create_private(path)?;
-        let path = path.canonicalize().map_err(EngineError::io("opening", path))?;
+    fn lasting(path: &Path, account: &Account, patience: Duration) -> Result<Folder, EngineError> {
+        let path = create(path, account)?;
         let lock = Lock::take(&path.join(LOCK), patience)?;
         Ok(Folder { path, lock, throwaway: false })
     }
@@ -92,9 +96,15 @@ impl Drop for Folder {
     }
 }
 
-/// Creates `path` and its parents for this user alone, if they are not there.
-pub fn create_private(path: &Path) -> Result<(), EngineError> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(EngineError::io("creating", path))
+/// Creates `path` and its parents, if they are not there, for this user alone, but so that `account` can pass. Returns the
+/// absolute path.
+pub fn create(path: &Path, account: &Account) -> Result<PathBuf, EngineError> {
+    let mut builder = DirBuilder::new();
+    let created = builder.recursive(true).mode(account.passable_mode()).create(path);
+    created.map_err(EngineError::io("creating", path))?;
+    let path = path.canonicalize().map_err(EngineError::io("opening", path))?;
+    account.check_traversable(&path)?;
+    Ok(path)
 }
 
 /// A lock on a folder, held until every copy of it is closed.
@@ -145,5 +155,61 @@ fn sweep(parent: &Path) {
         if lock.exists() && matches!(Lock::try_take(&lock), Ok(Some(_))) {
             let _ = fs::remove_dir_all(entry.path());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sweep_removes_folders_whose_lock_is_free_and_no_others() {
+        let parent = tempfile::tempdir().unwrap();
+        let held = Folder::throwaway_in(parent.path(), &Account::own()).unwrap();
+        let left_over = parent.path().join(format!("{PREFIX}left-over"));
+        let just_created = parent.path().join(format!("{PREFIX}just-created"));
+        let foreign = parent.path().join("foreign");
+        for folder in [&left_over, &just_created, &foreign] {
+            fs::create_dir(folder).unwrap();
+        }
+        assert_eq!(held.path().metadata().unwrap().permissions().mode() & 0o077, 0);
+        fs::write(left_over.join(LOCK), "").unwrap();
+        fs::write(foreign.join(LOCK), "").unwrap();
+        sweep(parent.path());
+        assert!(held.path().exists() && just_created.exists() && foreign.exists());
+        assert!(!left_over.exists());
+    }
+
+    #[test]
+    fn a_folder_is_held_as_long_as_a_child_process_has_its_lock() {
+        let parent = tempfile::tempdir().unwrap();
+        let data = Data::Dir(parent.path().join("data"));
+        let folder = Folder::open(&data, &Account::own(), Duration::ZERO).unwrap();
+        let command = std::process::Command::new("cat")
+            .stdin(Stdio::piped())
+            .stderr(folder.lock().inherit().unwrap())
+            .spawn();
+        let mut child = command.unwrap();
+        drop(folder);
+        let error = Folder::open(&data, &Account::own(), Duration::ZERO).unwrap_err();
+        assert!(matches!(&error, EngineError::Held { path } if path.ends_with("data")), "{error}");
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        Folder::open(&data, &Account::own(), Duration::ZERO).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_the_unprivileged_account_cannot_enter_is_named() {
+        if !rustix::process::geteuid().is_root() {
+            return; // The account is our own then, and enters what it can create.
+        }
+        let closed = tempfile::tempdir().unwrap();
+        fs::set_permissions(closed.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        let data = Data::Dir(closed.path().join("a/b"));
+        let error = Folder::open(&data, &Account::unprivileged().unwrap(), Duration::ZERO).unwrap_err();
+        assert!(
+            matches!(&error, EngineError::Untraversable { folder, .. } if folder == closed.path()),
+            "{error}"
+        );
     }
 }

@@ -12,13 +12,16 @@ mod account;
 mod binaries;
 mod chance;
 
+mod embedded;
 mod error;
 mod folder;
 mod nats;
 mod postgres;
+mod process;
 mod supervisor;
 
 pub use binaries::{Binary, Version, installed_nats_servers};
+pub use embedded::{Embedded, EmbeddedOptions, Role};
 pub use error::EngineError;
 pub use folder::Data;
 pub use nats::{Monitoring, NatsAuth, NatsCluster, NatsOptions, NatsServer, SyncInterval};

@@ -17,11 +17,13 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{EngineError, account::Account, folder::Lock};
+use crate::{EngineError, account::Account, folder::Lock, process::Stat};
 
 const POLL: Duration = Duration::from_millis(10);
 /// How much of a log an error quotes.
 const TAIL_LINES: usize = 15;
+/// A log larger than this is set aside at the next start.
+const LOG_MAX_BYTES: u64 = 16 << 20;
 
 /// What to start and how to stop it.
 pub struct Order<'a> {
@@ -55,6 +57,7 @@ pub struct Supervised {
 impl Supervised {
     /// Starts the engine; it is not ready yet.
     pub fn start(order: Order<'_>) -> Result<Supervised, EngineError> {
+        set_aside_if_large(&order.log);
         let mut shell = Command::new("/bin/sh")
             .args(["-c", include_str!("supervisor.sh"), "trstctl-engine", order.stop_signal])
             .arg(order.grace_s.to_string())
@@ -68,6 +71,7 @@ impl Supervised {
             .stdout(Stdio::piped())
             .stderr(order.lock.inherit()?)
             .current_dir("/")
+            .env("LC_ALL", "C") // Its messages are read by us.
             .process_group(0) // Ctrl-C in a terminal is for us; the engine is stopped in order.
             .spawn()
             .map_err(EngineError::io("starting", "/bin/sh"))?;
@@ -82,10 +86,7 @@ impl Supervised {
 
     /// Whether the engine lives. Its parent is looked at too, since a process id may be given to another process.
     pub fn is_running(&self) -> bool {
-        let Ok(stat) = fs::read_to_string(format!("/proc/{}/stat", self.pid())) else { return false };
-        let mut fields = stat.rsplit(") ").next().unwrap_or_default().split(' ');
-        let (state, parent) = (fields.next(), fields.next());
-        state != Some("Z") && parent == Some(&self.shell.id().to_string())
+        Stat::of(self.pid()).is_some_and(|stat| stat.parent == self.shell.id())
     }
 
     /// `kill -9`, and waits until the engine is gone. Its folder stays.
@@ -150,6 +151,14 @@ fn read_pid(shell: &mut Child) -> std::io::Result<Pid> {
     BufReader::new(stdout).read_line(&mut line)?;
     let pid = line.trim().parse().ok().and_then(Pid::from_raw);
     pid.ok_or_else(|| std::io::Error::other("the supervising shell named no process id"))
+}
+
+/// Keeps one old log, so that logs of a lasting data directory stay bounded over many starts.
+fn set_aside_if_large(log: &Path) {
+    if fs::metadata(log).is_ok_and(|file| file.len() > LOG_MAX_BYTES) {
+        // At worst the log goes on growing.
+        let _ = fs::rename(log, log.with_extension("log.old"));
+    }
 }
 
 /// The last lines of a log, for an error.

@@ -4,7 +4,7 @@
 # are gone. Prints the engine's process id. "keep" on standard input means: stop it, but remove nothing.
 trap : HUP INT TERM
 exec 9>&2 2>/dev/null
-signal=$1 tenths=$(($2 * 10)) log=$3 folder=$4
+signal=$1 checks=$(($2 * 50)) log=$3 folder=$4
 shift 4
 "$@" </dev/null >>"$log" 2>&1 &
 engine=$!
@@ -13,8 +13,8 @@ exec >/dev/null
 read -r word || word=gone
 kill -s "$signal" "$engine"
 while kill -s 0 "$engine"; do
-    [ "$tenths" -gt 0 ] || kill -s KILL "$engine"
-    tenths=$((tenths - 1))
-    sleep 0.1
+    [ "$checks" -gt 0 ] || kill -s KILL "$engine"
+    checks=$((checks - 1))
+    sleep 0.02
 done
 [ "$word" = keep ] || [ -z "$folder" ] || rm -rf "$folder" || { sleep 1 && rm -rf "$folder"; }

@@ -14,7 +14,8 @@ use std::{
 
 pub use cluster::NatsCluster;
 use config::Config;
-use probe::Probe;
+use probe::{Login, Probe};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     Binary, Data, EngineError, Version,
@@ -33,7 +34,7 @@ const PORT_ATTEMPTS: usize = 5;
 pub const FIRST_WITH_SYNC_INTERVAL: Version = Version::new(2, 10, 0);
 
 /// How late JetStream may flush acknowledged messages to disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SyncInterval {
     /// Before it acknowledges.
     Always,
@@ -129,7 +130,7 @@ impl NatsServer {
             None => binaries::nats_server()?,
         };
         let patience = Duration::from_secs(u64::from(GRACE_S) + 5);
-        let folder = Folder::open(&options.data, patience)?;
+        let folder = Folder::open(&options.data, &Account::own(), patience)?;
         let ready_within = options.ready_within;
         let config = Config::new(options, binary.version);
         Ok(NatsServer { running: None, folder, binary, config, ready_within })
@@ -172,12 +173,18 @@ impl NatsServer {
 
     /// `nats://user:password@127.0.0.1:port`; without the login unless the password was generated.
     pub fn url(&self) -> String {
-        match self.config.login() {
-            probe::Login::Password(password) => {
-                format!("nats://{}:{password}@127.0.0.1:{}", probe::USER, self.port())
-            }
-            _ => format!("nats://127.0.0.1:{}", self.port()),
-        }
+        self.address().url()
+    }
+
+    /// What another process needs to connect.
+    pub(crate) fn address(&self) -> Address {
+        let password = match self.config.login() {
+            Login::Password(password) => Some(password.to_owned()),
+            Login::Open | Login::Unknown => None,
+        };
+        let (name, port, sync_interval) =
+            (self.config.name.clone(), self.config.port, self.config.sync_interval);
+        Address { name, port, password, version: self.binary.version, sync_interval }
     }
 
     /// The port on 127.0.0.1.
@@ -245,6 +252,31 @@ impl NatsServer {
 
     /// Stops the server and removes its folder if that is throw-away, as dropping it does.
     pub fn stop(self) {}
+}
+
+/// Where a server is reached, for another process. Holds a secret, so it has no `Debug`.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Address {
+    name: String,
+    pub port: u16,
+    password: Option<String>,
+    pub version: Version,
+    pub sync_interval: Option<SyncInterval>,
+}
+
+impl Address {
+    pub fn url(&self) -> String {
+        match &self.password {
+            Some(password) => format!("nats://{}:{password}@127.0.0.1:{}", probe::USER, self.port),
+            None => format!("nats://127.0.0.1:{}", self.port),
+        }
+    }
+
+    /// Whether the very server answers.
+    pub fn check(&self) -> Result<(), String> {
+        let login = self.password.as_deref().map_or(Login::Open, Login::Password);
+        Probe::connect(self.port, &self.name, login)?.check_ready()
+    }
 }
 
 /// Repeats a start with other ports when somebody else took one that was free just before.

@@ -9,7 +9,7 @@ use std::{
 use serde_json::{Value, json};
 
 /// Each read and write of a check; the check as a whole is repeated until its own deadline.
-const TIMEOUT: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(1);
 /// Name of the generated user.
 pub const USER: &str = "trstctl";
 const INBOX: &str = "_INBOX.trstctl-engines";

@@ -8,11 +8,15 @@
 use std::{
     ffi::{OsStr, OsString},
     fs,
+    io::ErrorKind,
+    os::unix::ffi::OsStringExt,
     path::{Path, PathBuf},
     process::{Command, Output},
     sync::OnceLock,
     time::Duration,
 };
+
+use serde::{Deserialize, Serialize};
 
 use crate::{
     Binary, Data, EngineError, Version,
@@ -26,6 +30,8 @@ use crate::{
 const GRACE_S: u32 = 30;
 /// Longest path of a Unix socket, in bytes.
 const SOCKET_PATH_MAX: usize = 107;
+/// Name of PostgreSQL's own data directory (its "database cluster") in the engine's folder.
+const CLUSTER: &str = "cluster";
 const PORT_ATTEMPTS: usize = 5;
 /// The superuser's name.
 pub const SUPERUSER: &str = "postgres";
@@ -98,11 +104,9 @@ impl Postgres {
 
     /// Everything but the process.
     fn prepare(options: PostgresOptions) -> Result<Postgres, EngineError> {
-        let binary = binaries::postgres()?;
         let account = Account::unprivileged()?;
-        let folder = Folder::open(&options.data, Duration::from_secs(u64::from(GRACE_S) + 5))?;
-        account.own_path(folder.path())?;
-        account.check_traversable(folder.path())?;
+        let folder = Folder::open(&options.data, &account, Duration::from_secs(u64::from(GRACE_S) + 5))?;
+        let binary = binaries::postgres(existing_major(&folder.path().join(CLUSTER))?)?;
         let socket_folder = socket_folder(&folder, &account)?;
         let [port] = chance::free_ports();
         let postgres = Postgres { running: None, folder, socket_folder, binary, account, port, options };
@@ -127,6 +131,8 @@ impl Postgres {
         if unfinished.exists() {
             fs::remove_dir_all(&unfinished).map_err(EngineError::io("removing", &unfinished))?;
         }
+        fs::create_dir(&unfinished).map_err(EngineError::io("creating", &unfinished))?;
+        self.account.own_path(&unfinished)?;
         let mut arguments: Vec<&OsStr> =
             ["--encoding=UTF8", "--locale=C", "--auth=scram-sha-256", "-U", SUPERUSER].map(OsStr::new).into();
         arguments.extend([
@@ -157,7 +163,7 @@ impl Postgres {
             remove: self.folder.to_remove().or(self.socket_folder.as_ref().and_then(Folder::to_remove)),
         })?;
         let running = self.running.insert(running);
-        let (pid, file) = (running.pid(), self.folder.path().join("cluster/postmaster.pid"));
+        let (pid, file) = (running.pid(), self.folder.path().join(CLUSTER).join("postmaster.pid"));
         running.wait_ready(self.options.ready_within, || says_ready(&file, pid))
     }
 
@@ -207,7 +213,12 @@ impl Postgres {
 
     /// Connection string of a database by the socket, as the superuser; it holds no secret.
     pub fn dsn(&self, database: &str) -> String {
-        format!("host={} port={} user={SUPERUSER} dbname={database}", self.socket_dir().display(), self.port)
+        self.address().dsn(database)
+    }
+
+    /// What another process needs to connect.
+    pub(crate) fn address(&self) -> Address {
+        Address { socket_dir: self.socket_dir().to_owned(), port: self.port, version: self.binary.version }
     }
 
     /// Connection string of a database by the loopback port, as the superuser. It holds the password.
@@ -257,7 +268,7 @@ impl Postgres {
     }
 
     fn cluster_dir(&self) -> PathBuf {
-        self.folder.path().join("cluster")
+        self.folder.path().join(CLUSTER)
     }
 
     fn program(&self, name: &str) -> PathBuf {
@@ -291,21 +302,56 @@ impl Postgres {
     pub fn stop(self) {}
 }
 
+/// Where a server is reached, for another process.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Address {
+    socket_dir: PathBuf,
+    port: u16,
+    pub version: Version,
+}
+
+impl Address {
+    pub fn dsn(&self, database: &str) -> String {
+        format!("host={} port={} user={SUPERUSER} dbname={database}", self.socket_dir.display(), self.port)
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.socket_dir.join(format!(".s.PGSQL.{}", self.port))
+    }
+}
+
 /// A short private folder for the socket, unless the engine's own folder is one.
 fn socket_folder(engine: &Folder, account: &Account) -> Result<Option<Folder>, EngineError> {
-    let fits = |folder: &Path| folder.join(".s.PGSQL.65535").as_os_str().len() <= SOCKET_PATH_MAX;
-    if engine.is_throwaway() && fits(engine.path()) {
+    if engine.is_throwaway() && fits_socket(engine.path()) {
         return Ok(None);
     }
-    let temporary = Folder::throwaway_in(&std::env::temp_dir())?;
-    let folder = if fits(temporary.path()) { temporary } else { Folder::throwaway_in(Path::new("/tmp"))? };
-    account.own_path(folder.path())?;
-    Ok(Some(folder))
+    let temporary = Folder::throwaway_in(&std::env::temp_dir(), account)?;
+    match fits_socket(temporary.path()) {
+        true => Ok(Some(temporary)),
+        false => Folder::throwaway_in(Path::new("/tmp"), account).map(Some),
+    }
 }
 
 fn protect(path: &Path) -> Result<(), EngineError> {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(EngineError::io("protecting", path))
+}
+
+/// Short enough, and without characters that a connection string or a setting would need quotes for.
+fn fits_socket(folder: &Path) -> bool {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-".contains(byte);
+    let socket = folder.join(".s.PGSQL.65535").into_os_string().into_vec();
+    socket.len() <= SOCKET_PATH_MAX && socket.iter().all(plain)
+}
+
+/// The major version that made the data in `cluster`, when there is any: no other can serve it.
+fn existing_major(cluster: &Path) -> Result<Option<u32>, EngineError> {
+    let path = cluster.join("PG_VERSION");
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok(text.trim().parse().ok()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(EngineError::Io { what: "reading", path, source }),
+    }
 }
 
 /// The file has the server's process id in the first line and its state in the eighth.
@@ -325,5 +371,35 @@ fn succeeded(program: &'static str, output: Output) -> Result<String, EngineErro
     match output.status.success() {
         true => Ok(said(&output.stdout)),
         false => Err(EngineError::Refused { program, output: said(&output.stderr) }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_folder_is_short_and_needs_no_quotes() {
+        assert!(fits_socket(Path::new("/tmp/trstctl-engine-Ab_9")));
+        assert!(!fits_socket(Path::new("/tmp/with space")));
+        let longest = "/".to_owned() + &"x".repeat(SOCKET_PATH_MAX - 1 - "/.s.PGSQL.65535".len());
+        assert!(fits_socket(Path::new(&longest)));
+        assert!(!fits_socket(Path::new(&(longest + "x"))));
+    }
+
+    #[test]
+    fn a_server_is_ready_when_its_own_file_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("postmaster.pid");
+        let write = |pid, state| {
+            fs::write(&file, format!("{pid}\n/d\n1\n5432\n/s\n127.0.0.1\n 1 2\n{state}\n")).unwrap()
+        };
+        assert!(says_ready(&file, 7).is_err());
+        write(7, "starting");
+        assert!(says_ready(&file, 7).is_err());
+        write(8, "ready   ");
+        assert!(says_ready(&file, 7).is_err(), "left by another server");
+        write(7, "ready   ");
+        assert_eq!(says_ready(&file, 7), Ok(()));
     }
 }

@@ -1,9 +1,8 @@
 //! What callers rely on from a `nats-server` of ours, on every version that is installed.
 
-mod client;
-
-use client::Client;
 use trstctl_engines::{Data, NatsCluster, NatsOptions, NatsServer, installed_nats_servers};
+
+use crate::client::Client;
 
 fn on_each_version(check: impl Fn(NatsOptions)) {
     let binaries = installed_nats_servers();

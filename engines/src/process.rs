@@ -1,0 +1,66 @@
+//! What Linux says about a process, so that a process id that was given to another process is never taken for the first.
+
+use std::{fs, process};
+
+/// The part of `/proc/PID/stat` that is needed here.
+pub struct Stat {
+    pub parent: u32,
+    /// Clock ticks since boot; with the process id it names a process uniquely.
+    pub started: u64,
+}
+
+impl Stat {
+    /// `None` when there is no such process, or it has ended and only its exit status is left.
+    pub fn of(pid: u32) -> Option<Stat> {
+        let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The second field is the program's name in brackets, and may itself hold brackets and spaces.
+        let fields: Vec<&str> = text.rsplit_once(") ")?.1.split(' ').collect();
+        let stat = Stat { parent: fields.get(1)?.parse().ok()?, started: fields.get(19)?.parse().ok()? };
+        (!matches!(fields[0], "Z" | "X")).then_some(stat)
+    }
+}
+
+/// A process that another one can recognise.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Identity {
+    pub pid: u32,
+    started: u64,
+}
+
+impl Identity {
+    /// This process.
+    pub fn own() -> Identity {
+        let pid = process::id();
+        Identity { pid, started: Stat::of(pid).map_or(0, |stat| stat.started) }
+    }
+
+    /// Whether that very process still lives.
+    pub fn is_alive(&self) -> bool {
+        Stat::of(self.pid).is_some_and(|stat| stat.started == self.started)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_known_by_its_start_too() {
+        let own = Identity::own();
+        assert!(own.is_alive());
+        assert!(!Identity { started: own.started + 1, ..own }.is_alive());
+    }
+
+    #[test]
+    fn a_process_that_has_ended_and_was_not_waited_for_is_not_alive() {
+        let mut child = process::Command::new("true").stdout(process::Stdio::piped()).spawn().unwrap();
+        let mut end = Vec::new();
+        std::io::Read::read_to_end(child.stdout.as_mut().unwrap(), &mut end).unwrap();
+        let start = std::time::Instant::now();
+        while Stat::of(child.id()).is_some() {
+            assert!(start.elapsed().as_secs() < 10);
+        }
+        assert!(std::path::Path::new(&format!("/proc/{}", child.id())).exists());
+        child.wait().unwrap();
+    }
+}
