@@ -7,10 +7,24 @@
 //! Tables are described once, in [`Table`]: name, columns and their kinds, key. Persistence is driven by that
 //! description and knows nothing of what a column means.
 
+mod digest;
+mod effect;
+mod fold;
+mod jsonb;
+mod keyed;
+mod memory;
+mod payload;
 mod record;
 mod rows;
+mod step;
 mod table;
+mod tenant;
+mod time;
 
+pub use digest::{ModelDigest, TableDigest};
+pub use fold::{Changes, Counts, Fold, ForeignRow, Lookups, OTHER_TYPES, TableChanges};
+pub use memory::{Dangling, MemoryModel};
+pub use step::Step;
 pub use table::{Column, Kind, REFERENCES, Reference, Row, Table, Value};
 
 /// Longest text, in bytes, that the projection lets into a key or a lookup; an event with a longer one is quarantined.

@@ -130,6 +130,7 @@ macro_rules! record {
             ];
             type Key = ($($key_type,)*);
 
+            #[allow(clippy::unused_unit, reason = "the key of a table with one row a tenant is ()")]
             fn key(&self) -> Self::Key {
                 ($(self.$key.clone(),)*)
             }

@@ -1,0 +1,208 @@
+//! The rows of one table and one tenant that a fold knows, and what became of them.
+//!
+//! Three states of a key: unknown (no slot; the row may or may not be stored), known absent, known present. A change is
+//! remembered only when a row really became another one, so that an event that says nothing new writes nothing.
+
+use std::collections::{HashMap, HashSet};
+
+use uuid::Uuid;
+
+use super::fold::TableChanges;
+use super::record::Record;
+
+/// Memory of a slot besides its record: key, hash table, index.
+const SLOT_BYTES: usize = 96;
+
+/// Rows by key.
+#[derive(Debug)]
+pub(super) struct Keyed<R: Record> {
+    slots: HashMap<R::Key, Slot<R>>,
+    len_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Slot<R> {
+    row: Option<R>,
+    write: Write,
+}
+
+/// Whether the slot differs from what is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Write {
+    Nothing,
+    Changed,
+}
+
+impl<R: Record> Default for Keyed<R> {
+    fn default() -> Self {
+        Self { slots: HashMap::new(), len_bytes: 0 }
+    }
+}
+
+impl<R: Record + PartialEq> Keyed<R> {
+    pub(super) fn len_bytes(&self) -> usize {
+        self.len_bytes
+    }
+
+    pub(super) fn knows(&self, key: &R::Key) -> bool {
+        self.slots.contains_key(key)
+    }
+
+    pub(super) fn get(&self, key: &R::Key) -> Option<&R> {
+        self.slots.get(key)?.row.as_ref()
+    }
+
+    /// Replaces or adds the row of this key.
+    pub(super) fn put(&mut self, record: R) {
+        self.set(record.key(), Some(record));
+    }
+
+    pub(super) fn remove(&mut self, key: R::Key) {
+        self.set(key, None);
+    }
+
+    /// Takes a row that is stored, unless the fold knows better.
+    pub(super) fn load(&mut self, record: R) {
+        self.know(record.key(), Some(record));
+    }
+
+    /// Takes note that no row of this key is stored, unless the fold knows better.
+    pub(super) fn load_absent(&mut self, key: R::Key) {
+        self.know(key, None);
+    }
+
+    /// Moves what changed to `changes`, in the order of the keys.
+    pub(super) fn drain_into(self, tenant: Option<Uuid>, changes: &mut TableChanges) {
+        let changed = self.slots.into_iter().filter(|(_, slot)| slot.write == Write::Changed);
+        let mut changed: Vec<_> = changed.map(|(key, slot)| (key, slot.row)).collect();
+        changed.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        for (key, row) in changed {
+            match row {
+                Some(record) => changes.upserts.push(record.into_row(tenant)),
+                None => changes.deletes.push(R::key_row(tenant, key)),
+            }
+        }
+    }
+
+    fn set(&mut self, key: R::Key, row: Option<R>) {
+        let added_bytes = row.as_ref().map_or(0, R::len_bytes);
+        match self.slots.get_mut(&key) {
+            Some(slot) if slot.row == row => {}
+            Some(slot) => {
+                self.len_bytes -= slot.row.as_ref().map_or(0, R::len_bytes);
+                self.len_bytes += added_bytes;
+                *slot = Slot { row, write: Write::Changed };
+            }
+            None => {
+                self.len_bytes += SLOT_BYTES + added_bytes;
+                self.slots.insert(key, Slot { row, write: Write::Changed });
+            }
+        }
+    }
+
+    fn know(&mut self, key: R::Key, row: Option<R>) {
+        if !self.slots.contains_key(&key) {
+            self.len_bytes += SLOT_BYTES + row.as_ref().map_or(0, R::len_bytes);
+            self.slots.insert(key, Slot { row, write: Write::Nothing });
+        }
+    }
+}
+
+/// A record that is also found by a text, which several rows may share.
+pub(super) trait Named: Record<Key = (Uuid,)> {
+    fn name(&self) -> &str;
+}
+
+/// Rows by id and by a text.
+#[derive(Debug)]
+pub(super) struct Indexed<R: Named> {
+    rows: Keyed<R>,
+    ids: HashMap<String, Vec<Uuid>>,
+    /// Texts all of whose rows are known.
+    complete: HashSet<String>,
+    index_bytes: usize,
+}
+
+impl<R: Named> Default for Indexed<R> {
+    fn default() -> Self {
+        Self { rows: Keyed::default(), ids: HashMap::new(), complete: HashSet::new(), index_bytes: 0 }
+    }
+}
+
+impl<R: Named + PartialEq> Indexed<R> {
+    pub(super) fn rows(&self) -> &Keyed<R> {
+        &self.rows
+    }
+
+    pub(super) fn into_rows(self) -> Keyed<R> {
+        self.rows
+    }
+
+    pub(super) fn get(&self, id: Uuid) -> Option<&R> {
+        self.rows.get(&(id,))
+    }
+
+    pub(super) fn knows_all_named(&self, name: &str) -> bool {
+        self.complete.contains(name)
+    }
+
+    /// The rows that bear this text, in the order of their ids.
+    pub(super) fn named(&self, name: &str) -> Vec<&R> {
+        let ids = self.ids.get(name).map_or(&[][..], Vec::as_slice);
+        ids.iter().filter_map(|id| self.get(*id)).collect()
+    }
+
+    pub(super) fn put(&mut self, record: R) {
+        let (id,) = record.key();
+        let old = self.get(id).map(R::name);
+        if old != Some(record.name()) {
+            if let Some(old) = old.map(str::to_owned) {
+                self.forget(&old, id);
+            }
+            self.note(record.name(), id);
+        }
+        self.rows.put(record);
+    }
+
+    pub(super) fn load(&mut self, record: R) {
+        let (id,) = record.key();
+        if !self.rows.knows(&(id,)) {
+            self.note(record.name(), id);
+            self.rows.load(record);
+        }
+    }
+
+    pub(super) fn load_absent(&mut self, id: Uuid) {
+        self.rows.load_absent((id,));
+    }
+
+    /// Takes note that all stored rows with this text were loaded.
+    pub(super) fn load_all_named(&mut self, name: String) {
+        self.index_bytes += name.len() + SLOT_BYTES;
+        self.complete.insert(name);
+    }
+
+    pub(super) fn len_bytes(&self) -> usize {
+        self.rows.len_bytes() + self.index_bytes
+    }
+
+    fn note(&mut self, name: &str, id: Uuid) {
+        match self.ids.get_mut(name) {
+            Some(ids) => {
+                if let Err(position) = ids.binary_search(&id) {
+                    ids.insert(position, id);
+                }
+            }
+            None => {
+                self.index_bytes += name.len() + SLOT_BYTES;
+                self.ids.insert(name.to_owned(), vec![id]);
+            }
+        }
+    }
+
+    fn forget(&mut self, name: &str, id: Uuid) {
+        if let Some(ids) = self.ids.get_mut(name) {
+            ids.retain(|other| *other != id);
+        }
+    }
+}

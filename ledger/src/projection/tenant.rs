@@ -1,0 +1,360 @@
+//! The rows of one tenant that a fold knows, and what each effect does to them.
+//!
+//! Each branch looks only at rows that [`TenantRows::needs`] names for the effect; the caller has loaded them. The rules
+//! that decide between an event and a row: a revocation is never undone and the first one stays; describing a thing
+//! again keeps its status; a change of something that is not there is refused.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use super::effect::{Effect, Revocation, Supersession};
+use super::fold::{Lookups, TableChanges};
+use super::keyed::{Indexed, Keyed, Named};
+use super::record::{Micros, Record};
+use super::rows::{
+    Authority, Certificate, Crl, Fault, Identity, IssuedCert, Issuer, Owner, Profile, Status, Tenant,
+    Transition,
+};
+use super::step::Refusal;
+use super::table::{Row, Table, Value};
+
+/// Rows of one tenant, or of none: then faults only.
+#[derive(Debug, Default)]
+pub(super) struct TenantRows {
+    stored: Stored,
+    tenant: Keyed<Tenant>,
+    owners: Keyed<Owner>,
+    issuers: Keyed<Issuer>,
+    profiles: Indexed<Profile>,
+    identities: Keyed<Identity>,
+    transitions: Keyed<Transition>,
+    certificates: Indexed<Certificate>,
+    authorities: Keyed<Authority>,
+    serials: Keyed<IssuedCert>,
+    crls: Keyed<Crl>,
+    pub(super) faults: Keyed<Fault>,
+}
+
+/// Whether rows that the fold does not know may be stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Stored {
+    #[default]
+    Perhaps,
+    Nothing,
+}
+
+impl Named for Profile {
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Named for Certificate {
+    fn name(&self) -> &str {
+        &self.fingerprint
+    }
+}
+
+impl TenantRows {
+    pub(super) fn new(stored: Stored) -> Self {
+        Self { stored, ..Self::default() }
+    }
+
+    /// Carries an effect out; a refusal is the reason of a fault.
+    pub(super) fn apply(&mut self, effect: Effect) -> Result<(), Refusal> {
+        match effect {
+            Effect::Register(tenant) => self.register(tenant),
+            Effect::Offboard => *self = Self::new(Stored::Nothing),
+            Effect::CreateOwner(owner) => self.owners.put(owner),
+            Effect::UpdateOwner(owner) => {
+                self.owners.get(&owner.key()).ok_or(Refusal::Absent("owner"))?;
+                self.owners.put(owner);
+            }
+            Effect::DeleteOwner(id) => self.owners.remove((id,)),
+            Effect::CreateIssuer(issuer) => self.issuers.put(issuer),
+            Effect::CreateProfile(profile) => self.put_profile(profile),
+            Effect::UpdateProfile(profile) => {
+                self.profiles.get(profile.id).ok_or(Refusal::Absent("profile"))?;
+                self.put_profile(profile);
+            }
+            Effect::CreateIdentity(identity) => self.create_identity(identity),
+            Effect::MoveIdentity(transition) => self.move_identity(transition)?,
+            Effect::RecordCertificate(certificate, issued_at) => self.record(*certificate, issued_at),
+            Effect::RevokeCertificate(revocation) => self.revoke(revocation)?,
+            Effect::SupersedeCertificate(supersession) => self.supersede(supersession)?,
+            Effect::CreateAuthority(authority) => self.authorities.put(authority),
+            Effect::IssueSerial(serial) | Effect::RevokeSerial(serial) => self.enter_serial(serial),
+            Effect::PublishCrl(crl) => self.crls.put(crl),
+        }
+        Ok(())
+    }
+
+    /// A registration again gives the tenant its new name; it stays registered since the first.
+    fn register(&mut self, mut tenant: Tenant) {
+        if let Some(first) = self.tenant.get(&()) {
+            tenant.created_at = first.created_at;
+        }
+        self.tenant.put(tenant);
+    }
+
+    /// Of the versions of a name, the last one that was made active is.
+    fn put_profile(&mut self, profile: Profile) {
+        if profile.active {
+            let others = self.profiles.named(&profile.name).into_iter();
+            let active: Vec<Profile> = others.filter(|p| p.active && p.id != profile.id).cloned().collect();
+            active.into_iter().for_each(|p| self.profiles.put(Profile { active: false, ..p }));
+        }
+        self.profiles.put(profile);
+    }
+
+    fn create_identity(&mut self, mut identity: Identity) {
+        if let Some(known) = self.identities.get(&identity.key()) {
+            identity.status.clone_from(&known.status);
+        }
+        self.identities.put(identity);
+    }
+
+    /// Whatever the lifecycle allows: the log says that it happened.
+    fn move_identity(&mut self, transition: Transition) -> Result<(), Refusal> {
+        let known = self.identities.get(&(transition.identity_id,)).ok_or(Refusal::Absent("identity"))?;
+        let moved = Identity { status: transition.to_state.clone(), ..known.clone() };
+        self.identities.put(moved);
+        self.transitions.put(transition);
+        Ok(())
+    }
+
+    fn record(&mut self, mut certificate: Certificate, issued_at: Micros) {
+        self.keep_history(&mut certificate);
+        if let Some(predecessor) = self.predecessor(&certificate).filter(|p| p.status == Status::Active) {
+            let superseded = Certificate { status: Status::Superseded, ..predecessor.clone() };
+            self.certificates.put(superseded);
+        }
+        if let (Some(ca_id), false) = (certificate.ca_id, certificate.serial.is_empty()) {
+            let (serial, issued_at) = (certificate.serial.clone(), Some(issued_at));
+            self.enter_serial(IssuedCert { ca_id, serial, issued_at, revoked_at: None, reason_code: None });
+        }
+        self.certificates.put(certificate);
+    }
+
+    fn predecessor(&self, certificate: &Certificate) -> Option<&Certificate> {
+        let id = certificate.replaces_id.filter(|id| *id != certificate.id)?;
+        self.certificates.get(id)
+    }
+
+    /// What happened to the certificate stays, whatever describes it again: in its own row, and a revocation also when
+    /// the same certificate is recorded under another id.
+    fn keep_history(&self, certificate: &mut Certificate) {
+        if let Some(known) = self.certificates.get(certificate.id) {
+            certificate.status = known.status;
+            certificate.revoked_at = known.revoked_at;
+            certificate.revocation_reason.clone_from(&known.revocation_reason);
+            certificate.renewed_at = known.renewed_at;
+            certificate.superseded_by.clone_from(&known.superseded_by);
+        }
+        let same = self.certificates.named(&certificate.fingerprint).into_iter();
+        let revoked = same.filter(|c| c.status == Status::Revoked).min_by_key(|c| (c.revoked_at, c.id));
+        if let Some(revoked) = revoked.filter(|_| certificate.status != Status::Revoked) {
+            certificate.status = Status::Revoked;
+            certificate.revoked_at = revoked.revoked_at;
+            certificate.revocation_reason.clone_from(&revoked.revocation_reason);
+        }
+    }
+
+    /// The serial is revoked even where the inventory does not know the certificate; that it does not is a fault.
+    fn revoke(&mut self, revocation: Revocation) -> Result<(), Refusal> {
+        if let Some(serial) = revocation.serial {
+            self.enter_serial(serial);
+        }
+        let (at, reason) = (revocation.revoked_at, revocation.reason);
+        self.change_certificates(&revocation.fingerprint, |certificate| {
+            certificate.status = Status::Revoked;
+            certificate.revoked_at = Some(at);
+            certificate.revocation_reason = Some(reason.clone());
+        })
+    }
+
+    fn supersede(&mut self, supersession: Supersession) -> Result<(), Refusal> {
+        self.change_certificates(&supersession.fingerprint, |certificate| {
+            certificate.status = Status::Superseded;
+            certificate.renewed_at = Some(supersession.renewed_at);
+            certificate.superseded_by.clone_from(&supersession.superseded_by);
+        })
+    }
+
+    /// Changes every certificate of this fingerprint that is not revoked.
+    fn change_certificates(
+        &mut self,
+        fingerprint: &str,
+        change: impl Fn(&mut Certificate),
+    ) -> Result<(), Refusal> {
+        let known = self.certificates.named(fingerprint);
+        if known.is_empty() {
+            return Err(Refusal::Absent("certificate"));
+        }
+        let open: Vec<Certificate> =
+            known.into_iter().filter(|c| c.status != Status::Revoked).cloned().collect();
+        for mut certificate in open {
+            change(&mut certificate);
+            self.certificates.put(certificate);
+        }
+        Ok(())
+    }
+
+    /// Adds what is said of a serial to what is known: the first issue and the first revocation stay.
+    fn enter_serial(&mut self, mut serial: IssuedCert) {
+        if let Some(known) = self.serials.get(&serial.key()) {
+            serial.issued_at = known.issued_at.or(serial.issued_at);
+            if known.revoked_at.is_some() {
+                serial.revoked_at = known.revoked_at;
+                serial.reason_code = known.reason_code;
+            }
+        }
+        self.serials.put(serial);
+    }
+}
+
+/// What is stored: which rows an effect needs, and taking them in.
+impl TenantRows {
+    /// Adds to `lookups` what `effect` looks at and the fold does not know.
+    pub(super) fn needs(&self, tenant: Uuid, effect: &Effect, lookups: &mut Lookups) {
+        if self.stored == Stored::Nothing {
+            return;
+        }
+        match effect {
+            Effect::Register(_) => key(&self.tenant, tenant, (), lookups),
+            Effect::UpdateOwner(owner) => key(&self.owners, tenant, owner.key(), lookups),
+            Effect::CreateProfile(profile) => self.needs_profiles_named(tenant, profile, lookups),
+            Effect::UpdateProfile(profile) => {
+                key(self.profiles.rows(), tenant, profile.key(), lookups);
+                self.needs_profiles_named(tenant, profile, lookups);
+            }
+            Effect::CreateIdentity(identity) => key(&self.identities, tenant, identity.key(), lookups),
+            Effect::MoveIdentity(moved) => key(&self.identities, tenant, (moved.identity_id,), lookups),
+            Effect::RecordCertificate(certificate, _) => self.needs_of_record(tenant, certificate, lookups),
+            Effect::RevokeCertificate(revocation) => {
+                named(&self.certificates, tenant, &revocation.fingerprint, lookups);
+                if let Some(serial) = &revocation.serial {
+                    key(&self.serials, tenant, serial.key(), lookups);
+                }
+            }
+            Effect::SupersedeCertificate(s) => named(&self.certificates, tenant, &s.fingerprint, lookups),
+            Effect::IssueSerial(serial) | Effect::RevokeSerial(serial) => {
+                key(&self.serials, tenant, serial.key(), lookups);
+            }
+            Effect::Offboard | Effect::CreateOwner(_) | Effect::DeleteOwner(_) | Effect::CreateIssuer(_) => {}
+            Effect::CreateAuthority(_) | Effect::PublishCrl(_) => {}
+        }
+    }
+
+    fn needs_profiles_named(&self, tenant: Uuid, profile: &Profile, lookups: &mut Lookups) {
+        if profile.active {
+            named(&self.profiles, tenant, &profile.name, lookups);
+        }
+    }
+
+    fn needs_of_record(&self, tenant: Uuid, certificate: &Certificate, lookups: &mut Lookups) {
+        key(self.certificates.rows(), tenant, certificate.key(), lookups);
+        named(&self.certificates, tenant, &certificate.fingerprint, lookups);
+        if let Some(predecessor) = certificate.replaces_id {
+            key(self.certificates.rows(), tenant, (predecessor,), lookups);
+        }
+        if let (Some(ca_id), false) = (certificate.ca_id, certificate.serial.is_empty()) {
+            key(&self.serials, tenant, (ca_id, certificate.serial.clone()), lookups);
+        }
+    }
+
+    /// Takes a stored row; `None` when it is not one of this table.
+    pub(super) fn load(&mut self, table: Table, row: Row) -> Option<()> {
+        if self.stored == Stored::Nothing {
+            return Some(());
+        }
+        match table {
+            Table::Tenants => self.tenant.load(Record::from_row(row)?.1),
+            Table::Owners => self.owners.load(Record::from_row(row)?.1),
+            Table::CertificateProfiles => self.profiles.load(Record::from_row(row)?.1),
+            Table::Identities => self.identities.load(Record::from_row(row)?.1),
+            Table::Certificates => self.certificates.load(Record::from_row(row)?.1),
+            Table::CaIssuedCerts => self.serials.load(Record::from_row(row)?.1),
+            _ => return None,
+        }
+        Some(())
+    }
+
+    /// Takes note that the row of this key was asked for: if it was not loaded, it is not stored.
+    pub(super) fn looked_up(&mut self, table: Table, key: &[Value]) {
+        match (table, key) {
+            (Table::Tenants, [_]) => self.tenant.load_absent(()),
+            (Table::Owners, [_, Value::Uuid(id)]) => self.owners.load_absent((*id,)),
+            (Table::CertificateProfiles, [_, Value::Uuid(id)]) => self.profiles.load_absent(*id),
+            (Table::Identities, [_, Value::Uuid(id)]) => self.identities.load_absent((*id,)),
+            (Table::Certificates, [_, Value::Uuid(id)]) => self.certificates.load_absent(*id),
+            (Table::CaIssuedCerts, [_, Value::Uuid(ca), Value::Text(serial)]) => {
+                self.serials.load_absent((*ca, serial.clone()));
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes note that all rows with this text were asked for.
+    pub(super) fn looked_up_named(&mut self, table: Table, values: &[Value]) {
+        match (table, values) {
+            (Table::CertificateProfiles, [_, Value::Text(name)]) => {
+                self.profiles.load_all_named(name.clone())
+            }
+            (Table::Certificates, [_, Value::Text(name)]) => self.certificates.load_all_named(name.clone()),
+            _ => {}
+        }
+    }
+
+    pub(super) fn len_bytes(&self) -> usize {
+        self.tenant.len_bytes()
+            + self.owners.len_bytes()
+            + self.issuers.len_bytes()
+            + self.profiles.len_bytes()
+            + self.identities.len_bytes()
+            + self.transitions.len_bytes()
+            + self.certificates.len_bytes()
+            + self.authorities.len_bytes()
+            + self.serials.len_bytes()
+            + self.crls.len_bytes()
+            + self.faults.len_bytes()
+    }
+
+    /// Moves what changed to `tables`.
+    pub(super) fn drain_into(self, tenant: Option<Uuid>, tables: &mut BTreeMap<Table, TableChanges>) {
+        drain(self.tenant, tenant, tables);
+        drain(self.owners, tenant, tables);
+        drain(self.issuers, tenant, tables);
+        drain(self.profiles.into_rows(), tenant, tables);
+        drain(self.identities, tenant, tables);
+        drain(self.transitions, tenant, tables);
+        drain(self.certificates.into_rows(), tenant, tables);
+        drain(self.authorities, tenant, tables);
+        drain(self.serials, tenant, tables);
+        drain(self.crls, tenant, tables);
+        drain(self.faults, tenant, tables);
+    }
+}
+
+fn drain<R: Record + PartialEq>(
+    rows: Keyed<R>,
+    tenant: Option<Uuid>,
+    tables: &mut BTreeMap<Table, TableChanges>,
+) {
+    if rows.len_bytes() > 0 {
+        rows.drain_into(tenant, tables.entry(R::TABLE).or_default());
+    }
+}
+
+fn key<R: Record + PartialEq>(rows: &Keyed<R>, tenant: Uuid, key: R::Key, lookups: &mut Lookups) {
+    if !rows.knows(&key) {
+        lookups.add_key(R::TABLE, R::key_row(Some(tenant), key));
+    }
+}
+
+fn named<R: Named + PartialEq>(rows: &Indexed<R>, tenant: Uuid, name: &str, lookups: &mut Lookups) {
+    if !rows.knows_all_named(name) {
+        lookups.add_named(R::TABLE, vec![Value::Uuid(tenant), Value::Text(name.to_owned())]);
+    }
+}
