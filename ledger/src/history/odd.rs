@@ -42,7 +42,7 @@ pub fn message(number: u64, id: &str, now_ns: i64, random: &mut Random) -> Entry
         20 => base.headers(format!("NATS/1.0\r\nNats-Msg-Id:{id}\r\nX-Wide:   a  b \r\nX-Empty:\r\n\r\n")),
         21 => base.headers(&b"NATS/1.0 100 Idle Heartbeat\r\nX-Odd: y\r\n\r\n"[..]),
         22 => base.headers(&b"NATS/1.0\r\nX-Bytes: \xff\xfe\r\nX-\xc3\xbc: \xc3\xb6\r\n\r\n"[..]),
-        _ => Entry { subject: format!("events.ünï.{}.a", "deep.".repeat(20)), ..base.entry(base.stored()) },
+        _ => Entry { subject: format!("events.ünï.{}a", "deep.".repeat(20)), ..base.entry(base.stored()) },
     }
 }
 
