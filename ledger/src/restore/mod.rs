@@ -1,4 +1,279 @@
 //! Putting a verified backup into an empty log, and proving that the log then holds it.
 //!
-//! `archive` sends it whole (the default), `publish` message by message (on request), `read_back` reads the live log and
-//! compares: the server's own word is worth nothing (trap 20).
+//! [`Restore::plan`] looks at the target and refuses what must not be touched; [`Restore::write`] sends the log as an
+//! archive (the default) or publishes it message by message (on request); [`Restore::read_back`] reads the live log and
+//! compares, for the server's own word is worth nothing (trap 20); [`Restore::accept`] takes the stream's mark away, and
+//! only a proof from the read-back lets it. Stopped anywhere, the same four steps converge.
+
+mod archive;
+mod compare;
+mod config;
+mod mark;
+mod place;
+mod publish;
+mod publisher;
+mod read_back;
+mod refusal;
+mod server;
+mod source;
+mod target;
+mod upload;
+
+use std::io::{Read, Seek};
+use std::sync::Arc;
+use std::time::Duration;
+
+use trstctl_formats::backup::{Allow, Content, Lines};
+use trstctl_formats::{Failure, StoreTime};
+
+pub use compare::Difference;
+pub use config::{DUPLICATE_WINDOW, PUBLISH_DUPLICATE_WINDOW, StreamConfig};
+pub use mark::Mark;
+pub use publish::Numbering;
+pub use source::Source;
+pub use target::TargetState;
+
+use crate::log::EventLog;
+use crate::wire::{ConnectOptions, Connection};
+use place::Place;
+use server::Server;
+
+/// How a log enters the server. Never chosen by this program: a refused archive is an error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Method {
+    /// Whole: keeps sequences, gaps, store times.
+    #[default]
+    Archive,
+    /// Message by message: keeps no store time, and sequences only without gaps.
+    Publish,
+}
+
+/// What a restore is to do.
+#[derive(Clone, Debug)]
+pub struct RestoreOptions {
+    /// The stream to make; its mark and duplicate window are the restore's own business.
+    pub config: StreamConfig,
+    /// How.
+    pub method: Method,
+    /// Publishing may give new sequences (`--accept-new-sequences`).
+    pub new_sequences: Allow,
+    /// When the stream counts as created.
+    pub now: StoreTime,
+    /// Told how many messages were handled.
+    pub progress: Progress,
+    /// Flips one bit of the archive on its way, this many bytes from its start before compression: shows in tests and
+    /// drills that the read-back catches it.
+    #[doc(hidden)]
+    pub flip_bit_at: Option<u64>,
+}
+
+impl RestoreOptions {
+    /// An archive restore into this stream.
+    pub fn new(config: StreamConfig, now: StoreTime) -> Self {
+        Self {
+            config,
+            method: Method::default(),
+            new_sequences: Allow::No,
+            now,
+            progress: Progress::default(),
+            flip_bit_at: None,
+        }
+    }
+}
+
+/// Where progress is reported to: the number of messages handled in the present step.
+#[derive(Clone, Default)]
+pub struct Progress(Option<Arc<dyn Fn(u64) + Send + Sync>>);
+
+impl Progress {
+    /// Messages between two reports of the steps that count singly.
+    const EVERY: u64 = 1_024;
+
+    /// Reports to `to`, from any thread.
+    pub fn to(to: impl Fn(u64) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(to)))
+    }
+
+    fn report(&self, messages: u64) {
+        if let Some(to) = &self.0 {
+            to(messages);
+        }
+    }
+}
+
+impl std::fmt::Debug for Progress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Progress")
+    }
+}
+
+/// What was written and is not believed yet.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// Messages written by this run.
+    pub messages: u64,
+    /// Messages that an earlier run had written.
+    pub messages_before: u64,
+    /// Sequences of the restored log.
+    pub numbering: Numbering,
+    /// Stored `Nats-Expected-*` header lines that were left out.
+    pub expectations_left_out: u64,
+    /// What the live log must hold now, under `lines`.
+    expected: Content,
+    lines: Lines,
+}
+
+/// The live log holds what was verified: only [`Restore::read_back`] says so.
+#[derive(Clone, Debug)]
+pub struct Proven {
+    /// What was read.
+    pub live: Content,
+    /// The log is the same bit for bit; `false` after publishing.
+    pub exact: bool,
+}
+
+/// The restore of one backup into one stream.
+pub struct Restore<S, L> {
+    connect: ConnectOptions,
+    server: Server,
+    log: L,
+    source: Source<S>,
+    options: RestoreOptions,
+}
+
+impl<S: Read + Seek + Send + 'static, L: EventLog> Restore<S, L> {
+    /// `connection` and `log` are of the server that `connect` leads to, and `log` reads the stream of the options.
+    pub fn new(
+        connect: ConnectOptions,
+        connection: Connection,
+        log: L,
+        source: Source<S>,
+        options: RestoreOptions,
+    ) -> Self {
+        let server = Server::new(connection, &options.config.name);
+        Self { connect, server, log, source, options }
+    }
+
+    /// Looks at the target. Changes nothing.
+    ///
+    /// # Errors
+    /// `target_not_empty` and `target_differs` when no restore may go there, `refused` when publishing cannot keep what
+    /// it would have to, and what reading the backup or the log gives.
+    pub async fn plan(&self) -> Result<TargetState, Failure> {
+        let lines = self.lines()?;
+        let place = Place { server: &self.server, options: &self.options, content: self.source.content() };
+        place.state(&self.log, &self.source, lines).await
+    }
+
+    /// Writes the log where `state`, just planned, allows it. The stream carries the mark of an unverified restore.
+    ///
+    /// # Errors
+    /// As [`Restore::plan`], and what the server refuses. What is left then is known by its mark: the same command goes on.
+    pub async fn write(&self, state: &TargetState) -> Result<Written, Failure> {
+        match self.options.method {
+            Method::Archive => self.write_archive(state).await,
+            Method::Publish => self.write_by_publishing(state).await,
+        }
+    }
+
+    /// Reads the live log whole and compares it with what was to be written.
+    ///
+    /// # Errors
+    /// `readback_differs` with the first differing sequence; the stream then keeps its mark.
+    pub async fn read_back(&self, written: &Written) -> Result<Proven, Failure> {
+        let live = read_back::read_live(&self.log, written.lines, &self.options.progress).await?;
+        if read_back::is_same(&live, &written.expected, written.lines) {
+            return Ok(Proven { live, exact: written.lines == Lines::Exact });
+        }
+        let (log, source, expected) = (&self.log, &self.source, &written.expected);
+        Err(read_back::name_difference(log, source, written.lines, &live, expected).await)
+    }
+
+    /// Proves a log that [`Restore::plan`] found written but unverified.
+    ///
+    /// # Errors
+    /// As [`Restore::read_back`].
+    pub async fn read_back_earlier(&self) -> Result<Proven, Failure> {
+        let lines = self.lines()?;
+        let content = self.source.content();
+        let live = read_back::read_live(&self.log, lines, &self.options.progress).await?;
+        if lines != Lines::Exact {
+            // The root of other lines is known only to the run that published; the plan compared the messages.
+            return Ok(Proven { live, exact: false });
+        }
+        if read_back::is_same(&live, content, lines) {
+            return Ok(Proven { live, exact: true });
+        }
+        Err(read_back::name_difference(&self.log, &self.source, lines, &live, content).await)
+    }
+
+    /// Takes the mark away, and gives the stream its lasting duplicate window: from now on it is the log.
+    ///
+    /// # Errors
+    /// When the server refuses; the same command then only does this again.
+    pub async fn accept(&self, _proof: &Proven) -> Result<(), Failure> {
+        let place = Place { server: &self.server, options: &self.options, content: self.source.content() };
+        place.clear_mark().await
+    }
+
+    /// What a restore makes.
+    pub fn content(&self) -> &Content {
+        self.source.content()
+    }
+
+    async fn write_archive(&self, state: &TargetState) -> Result<Written, Failure> {
+        let place = Place { server: &self.server, options: &self.options, content: self.source.content() };
+        place.make_free(state).await?;
+        let sent = archive::send(&self.connect, &self.server, &self.source, &self.options).await;
+        let stats = match sent {
+            Ok(stats) => stats,
+            Err(stopped) => return Err(place.clean_up_after(stopped).await),
+        };
+        let expected = self.source.content().clone();
+        Ok(Written {
+            messages: stats.messages,
+            messages_before: 0,
+            numbering: Numbering::Kept { first: expected.first_sequence },
+            expectations_left_out: 0,
+            expected,
+            lines: Lines::Exact,
+        })
+    }
+
+    async fn write_by_publishing(&self, state: &TargetState) -> Result<Written, Failure> {
+        let numbering = self.numbering()?;
+        let place = Place { server: &self.server, options: &self.options, content: self.source.content() };
+        let messages_before = match state {
+            TargetState::Unfinished { records } if *records > 0 => *records,
+            _ => 0,
+        };
+        place.make_publishable(state, numbering, messages_before).await?;
+        let connection = Connection::connect(&self.connect).await?;
+        let progress = &self.options.progress;
+        let published =
+            publish::publish(&connection, &self.source, numbering, messages_before, progress).await?;
+        Ok(Written {
+            messages: published.content.records - messages_before,
+            messages_before,
+            numbering,
+            expectations_left_out: published.expectations_left_out,
+            expected: published.content,
+            lines: numbering.lines(),
+        })
+    }
+
+    fn numbering(&self) -> Result<Numbering, Failure> {
+        let version = self.server.connection.server().version;
+        Numbering::decide(self.source.content(), version, self.options.new_sequences)
+    }
+
+    fn lines(&self) -> Result<Lines, Failure> {
+        match self.options.method {
+            Method::Archive => Ok(Lines::Exact),
+            Method::Publish => self.numbering().map(Numbering::lines),
+        }
+    }
+}
+
+/// Longest wait for a name that a cluster lists without showing its stream.
+const NAME_WITHOUT_STREAM: Duration = Duration::from_secs(40);

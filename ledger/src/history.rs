@@ -1,0 +1,1 @@
+//! Invents realistic histories from a seed: tenants, lifecycles, renewals, revocations, offboarding, odd messages, gaps.

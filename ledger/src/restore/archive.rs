@@ -1,0 +1,199 @@
+//! A whole log as one archive: the default way, and the only one that keeps sequences, gaps and store times everywhere.
+//!
+//! In order: nothing is in the way, the place is free, the source is reading already, the request, the chunks, the last
+//! chunk after the source's digest held, the end. The stream carries the mark from its first moment on. When this fails
+//! in a cluster, the stream that it began is deleted; a single server keeps nothing of a restore that was cut.
+
+use std::io::{Read, Seek};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use trstctl_formats::archive::{ArchiveStats, ArchiveWriter, record_bytes};
+use trstctl_formats::backup::{Content, Messages};
+use trstctl_formats::{Class, Failure};
+
+use super::config::StreamConfig;
+use super::mark::Mark;
+use super::refusal::{self, Stage};
+use super::server::{ANSWER, Room, Server};
+use super::source::{Pass, Source};
+use super::upload::{ChunkWriter, Upload};
+use super::{Progress, RestoreOptions};
+use crate::wire::{ConnectOptions, Connection};
+
+/// A restore that failed, and whether the server had begun it: what it then keeps under the name is ours to remove.
+pub(super) struct Stopped {
+    pub(super) failure: Failure,
+    pub(super) begun: Begun,
+}
+
+/// Whether the server had accepted the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begun {
+    No,
+    Yes,
+}
+
+impl Stopped {
+    fn before(failure: impl Into<Failure>) -> Self {
+        Self { failure: failure.into(), begun: Begun::No }
+    }
+
+    fn amid(failure: Failure) -> Self {
+        Self { failure, begun: Begun::Yes }
+    }
+}
+
+/// Sends the log into a server where its name is free.
+pub(super) async fn send<S: Read + Seek + Send + 'static>(
+    connect: &ConnectOptions,
+    server: &Server,
+    source: &Source<S>,
+    options: &RestoreOptions,
+) -> Result<ArchiveStats, Stopped> {
+    let config = options.config.marked(Mark(source.content().merkle_root));
+    let limits = check_limits(server, source, &config).await.map_err(Stopped::before)?;
+    // A connection of its own: closing it is how a restore is stopped.
+    let connection = Connection::connect(connect).await.map_err(Stopped::before)?;
+    let outcome = converse(&connection, source, options, &config, limits).await;
+    if outcome.is_err() {
+        connection.close();
+    }
+    outcome
+}
+
+/// What the feed must not exceed.
+#[derive(Clone, Copy)]
+struct Limits {
+    room: Room,
+    replicas: u32,
+}
+
+async fn check_limits<S: Read + Seek + Send + 'static>(
+    server: &Server,
+    source: &Source<S>,
+    config: &StreamConfig,
+) -> Result<Limits, Failure> {
+    if config.replicas > 1 && !server.is_clustered() {
+        let message = format!(
+            "{} is to have {} replicas, and this server is a single one",
+            config.name, config.replicas
+        );
+        let hint = "Use the cluster's URL, or set TRSTCTL_NATS_REPLICAS=1 with TRSTCTL_NATS_ALLOW_SINGLE_REPLICA=true.";
+        return Err(Failure::new(Class::Refused, message, hint));
+    }
+    let limits = Limits { room: server.room().await?, replicas: config.replicas };
+    if limits.room.streams == Some(0) {
+        let message =
+            format!("the account may not have another stream, and {} is to be restored", config.name);
+        return Err(Failure::new(Class::Refused, message, "Raise the account's limit of streams."));
+    }
+    // At least half of the backup's bytes end in the store; the exact sum is checked while sending.
+    limits.check(source.plain_bytes() / 2)?;
+    Ok(limits)
+}
+
+impl Limits {
+    fn check(self, stored_bytes: u64) -> Result<(), Failure> {
+        let needed = stored_bytes.saturating_mul(u64::from(self.replicas));
+        match self.room.storage_bytes {
+            Some(room) if needed > room => Err(Failure::new(
+                Class::Refused,
+                format!("the log needs at least {needed} bytes of storage, and the account has {room} left"),
+                "Raise the account's JetStream storage limit, then run the same command again.",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+async fn converse<S: Read + Seek + Send + 'static>(
+    connection: &Connection,
+    source: &Source<S>,
+    options: &RestoreOptions,
+    config: &StreamConfig,
+    limits: Limits,
+) -> Result<ArchiveStats, Stopped> {
+    let (writer, mut chunks) = ChunkWriter::new(connection.server().max_payload);
+    let pass = feed(source, writer, config, options, limits);
+    // The source must be ready before the request: the server waits five seconds for a chunk.
+    let first = chunks.recv().await;
+    let deliver = request(connection, config, source.content()).await.map_err(Stopped::before)?;
+    let upload = Upload::begin(connection, &config.name, deliver).map_err(Stopped::amid)?;
+    upload.send(chunks, first, pass).await.map_err(Stopped::amid)
+}
+
+#[derive(Deserialize)]
+struct Accepted {
+    deliver_subject: String,
+}
+
+async fn request(
+    connection: &Connection,
+    config: &StreamConfig,
+    content: &Content,
+) -> Result<String, Failure> {
+    let body = json!({"config": Value::Object(config.to_json()), "state": state(content)});
+    let endpoint = format!("STREAM.RESTORE.{}", config.name);
+    match connection.api::<Accepted>(&endpoint, &body, ANSWER).await {
+        Ok(accepted) => Ok(accepted.deliver_subject),
+        Err(error) => Err(refusal::failure(error, &config.name, Stage::Request)),
+    }
+}
+
+/// The server reads it and checks nothing of it.
+fn state(content: &Content) -> Value {
+    json!({
+        "messages": content.records,
+        "bytes": 0,
+        "first_seq": content.first_sequence,
+        "first_ts": "1970-01-01T00:00:00Z",
+        "last_seq": content.last_sequence,
+        "last_ts": "1970-01-01T00:00:00Z",
+        "consumer_count": 0,
+    })
+}
+
+/// Begins the pass that writes the archive; it ends well only after the whole backup gave the same digest again.
+fn feed<S: Read + Seek + Send + 'static>(
+    source: &Source<S>,
+    out: ChunkWriter,
+    config: &StreamConfig,
+    options: &RestoreOptions,
+    limits: Limits,
+) -> Pass<ArchiveStats> {
+    let meta_inf = config.to_meta_inf(options.now);
+    let (stream, last) = (config.name.clone(), source.content().last_sequence);
+    let (progress, flip) = (options.progress.clone(), options.flip_bit_at);
+    source.pass(move |messages| {
+        let mut archive = ArchiveWriter::create(out, &stream, &meta_inf)?;
+        if let Some(offset) = flip {
+            archive = archive.with_flipped_bit(offset);
+        }
+        write_messages(&mut archive, messages, limits, &progress)?;
+        let (out, stats) = archive.finish(last)?;
+        out.end().map_err(trstctl_formats::archive::ArchiveError::from)?;
+        Ok(stats)
+    })
+}
+
+fn write_messages<S: Read + Seek + Send>(
+    archive: &mut ArchiveWriter<ChunkWriter>,
+    messages: &mut Messages<'_, S>,
+    limits: Limits,
+    progress: &Progress,
+) -> Result<(), Failure> {
+    let (mut done, mut stored_bytes) = (0, 0);
+    while let Some(message) = messages.next()? {
+        archive.append(&message)?;
+        stored_bytes += record_bytes(&message);
+        done += 1;
+        if done % Progress::EVERY == 0 {
+            limits.check(stored_bytes)?;
+            progress.report(done);
+        }
+    }
+    limits.check(stored_bytes)?;
+    progress.report(done);
+    Ok(())
+}

@@ -1,0 +1,203 @@
+//! The log message by message: only on request, for it cannot keep store times, and sequences only without gaps.
+//!
+//! The stored header block goes out unchanged, except that with new sequences the expectations in it are left out: the
+//! server would check them against the new sequences, and refuse.
+
+use std::io::{Read, Seek};
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use trstctl_formats::backup::{Allow, Content, ContentFold, Lines};
+use trstctl_formats::{Class, Failure, StoredMessage};
+
+use super::Progress;
+use super::compare::without_expectations;
+use super::publisher::Publisher;
+use super::source::{Pass, Source};
+use crate::wire::{Connection, ServerVersion};
+
+/// Batches and messages read ahead.
+const BATCHES_AHEAD: usize = 4;
+const BATCH_BYTES: usize = 1 << 20;
+const BATCH_MESSAGES: usize = 2_000;
+
+/// Which sequences the published messages get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Numbering {
+    /// Those that they had; the log begins at this one.
+    Kept {
+        /// First sequence.
+        first: u64,
+    },
+    /// New ones, from 1.
+    New,
+}
+
+impl Numbering {
+    /// Decides, or says why it cannot be done.
+    ///
+    /// # Errors
+    /// `refused` when sequences cannot be kept here and nobody has accepted new ones.
+    pub fn decide(content: &Content, version: ServerVersion, new_sequences: Allow) -> Result<Self, Failure> {
+        let first = first_message(content);
+        let has_gaps = content.gaps.iter().any(|gap| gap.0 > first);
+        let why = match (has_gaps, first) {
+            (false, 1) => return Ok(Self::Kept { first }),
+            (false, _) if version.is_at_least(2, 10) => return Ok(Self::Kept { first }),
+            (false, _) => {
+                format!("it begins at {first}, and this server ({version}, before 2.10) begins at 1")
+            }
+            (true, _) => format!("it has {} gaps", content.gaps.len()),
+        };
+        match new_sequences {
+            Allow::Yes => Ok(Self::New),
+            Allow::No => Err(Failure::new(
+                Class::Refused,
+                format!("publishing cannot keep the sequences of this log: {why}"),
+                "Restore it as an archive (without --method publish), which keeps them; or accept other sequences with \
+                 --accept-new-sequences.",
+            )),
+        }
+    }
+
+    /// What can be compared afterwards.
+    pub fn lines(self) -> Lines {
+        match self {
+            Self::Kept { .. } => Lines::WithoutStoreTime,
+            Self::New => Lines::ContentOnly,
+        }
+    }
+
+    fn first(self) -> u64 {
+        match self {
+            Self::Kept { first } => first,
+            Self::New => 1,
+        }
+    }
+}
+
+/// The sequence of the first message; a gap at the very start lies before it.
+fn first_message(content: &Content) -> u64 {
+    match content.gaps.first() {
+        Some(&(first, last)) if first == content.first_sequence => last + 1,
+        _ => content.first_sequence,
+    }
+}
+
+/// What was published.
+#[derive(Clone, Debug)]
+pub(super) struct Published {
+    /// What the log must hold now, under the lines of its numbering.
+    pub(super) content: Content,
+    /// Stored `Nats-Expected-*` lines left out.
+    pub(super) expectations_left_out: u64,
+}
+
+/// Publishes all messages but the first `skip`, which are there already.
+pub(super) async fn publish<S: Read + Seek + Send + 'static>(
+    connection: &Connection,
+    source: &Source<S>,
+    numbering: Numbering,
+    skip: u64,
+    progress: &Progress,
+) -> Result<Published, Failure> {
+    let (mut batches, pass) = prepared(source, numbering);
+    let mut publisher = Publisher::begin(connection, numbering.first() + skip)?;
+    let (mut done, mut to_skip) = (skip, skip);
+    while let Some(batch) = batches.recv().await {
+        for message in &batch {
+            if to_skip > 0 {
+                to_skip -= 1;
+                continue;
+            }
+            publisher.send(message).await?;
+            done += 1;
+        }
+        progress.report(done);
+    }
+    publisher.drain().await?;
+    pass.end().await
+}
+
+/// The messages as they are to be published, and what they fold to.
+fn prepared<S: Read + Seek + Send + 'static>(
+    source: &Source<S>,
+    numbering: Numbering,
+) -> (mpsc::Receiver<Vec<StoredMessage>>, Pass<Published>) {
+    let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
+    let last = source.content().last_sequence;
+    let pass = source.pass(move |messages| {
+        let mut fold = ContentFold::new(numbering.lines(), numbering.first());
+        let (mut batch, mut len_bytes, mut expectations_left_out) = (Vec::new(), 0, 0);
+        while let Some(mut message) = messages.next()? {
+            if numbering == Numbering::New {
+                expectations_left_out += strip(&mut message);
+            }
+            fold.append(&message);
+            len_bytes += message.len_bytes();
+            batch.push(message);
+            if len_bytes >= BATCH_BYTES || batch.len() >= BATCH_MESSAGES {
+                send(&sender, std::mem::take(&mut batch))?;
+                len_bytes = 0;
+            }
+        }
+        send(&sender, batch)?;
+        Ok(Published { content: fold.finish(last), expectations_left_out })
+    });
+    (receiver, pass)
+}
+
+fn strip(message: &mut StoredMessage) -> u64 {
+    let stripped = without_expectations(&message.headers);
+    if stripped.lines > 0 {
+        message.headers = Bytes::from(stripped.headers);
+    }
+    stripped.lines
+}
+
+fn send(sender: &mpsc::Sender<Vec<StoredMessage>>, batch: Vec<StoredMessage>) -> Result<(), Failure> {
+    let stopped =
+        |_| Failure::new(Class::Interrupted, "publishing has stopped", "Run the same command again.");
+    sender.blocking_send(batch).map_err(stopped)
+}
+
+#[cfg(test)]
+mod tests {
+    use trstctl_formats::Digest;
+
+    use super::*;
+
+    fn decide(first: u64, gaps: &[(u64, u64)], version: &str, allow: Allow) -> Result<Numbering, Class> {
+        let content = Content {
+            records: 5,
+            first_sequence: first,
+            last_sequence: first + 9,
+            gaps: gaps.to_vec(),
+            merkle_root: Digest([0; 32]),
+        };
+        Numbering::decide(&content, ServerVersion::parse(version), allow).map_err(|failure| failure.class)
+    }
+
+    #[test]
+    fn a_log_without_gaps_from_1_keeps_its_sequences_everywhere() {
+        assert_eq!(decide(1, &[], "2.9.10", Allow::No), Ok(Numbering::Kept { first: 1 }));
+    }
+
+    #[test]
+    fn a_later_first_sequence_needs_a_server_that_can_begin_there() {
+        assert_eq!(decide(5001, &[], "2.10.0", Allow::No), Ok(Numbering::Kept { first: 5001 }));
+        assert_eq!(decide(5001, &[], "2.9.10", Allow::No), Err(Class::Refused));
+        assert_eq!(decide(5001, &[], "2.9.10", Allow::Yes), Ok(Numbering::New));
+    }
+
+    #[test]
+    fn gaps_need_new_sequences_to_be_accepted() {
+        assert_eq!(decide(1, &[(3, 4)], "2.15.2", Allow::No), Err(Class::Refused));
+        assert_eq!(decide(1, &[(3, 4)], "2.15.2", Allow::Yes), Ok(Numbering::New));
+    }
+
+    #[test]
+    fn a_gap_at_the_very_start_only_moves_the_first_sequence() {
+        assert_eq!(decide(1, &[(1, 4)], "2.15.2", Allow::No), Ok(Numbering::Kept { first: 5 }));
+    }
+}

@@ -1,0 +1,295 @@
+//! Many publishes under way at once, bounded in number and bytes, each acknowledged with the sequence that it must get.
+//!
+//! A repeated message id waits until the server has forgotten the earlier one: a duplicate would be dropped, and shift
+//! everything published behind it.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::time::Instant;
+use trstctl_formats::{Class, Failure, StoredMessage};
+
+use super::config::PUBLISH_DUPLICATE_WINDOW;
+use crate::wire::{ApiRefusal, Connection, Message, Subscription};
+
+/// Publishes under way; servers queue 10,000.
+const WINDOW_MESSAGES: usize = 4_096;
+/// Their bytes; a larger message is alone under way.
+const WINDOW_BYTES: usize = 8 << 20;
+/// Longest wait for the next acknowledgement.
+const ACKNOWLEDGEMENT: Duration = Duration::from_secs(30);
+/// An id that was published so recently may still be known to the server (a window of 100 ms, cleared by a timer).
+const RECENT: Duration = Duration::from_secs(1);
+/// Longest wait until the server has forgotten an id.
+const FORGET: Duration = Duration::from_secs(10);
+
+/// Publishes with many messages under way.
+pub(super) struct Publisher<'a> {
+    connection: &'a Connection,
+    inbox: String,
+    acknowledgements: Subscription,
+    /// Sequence that the oldest message under way must get.
+    oldest: u64,
+    /// The messages under way, in order.
+    under_way: VecDeque<UnderWay>,
+    under_way_bytes: usize,
+    recent: RecentIds,
+}
+
+/// A message without its acknowledgement.
+#[derive(Clone, Copy)]
+struct UnderWay {
+    /// Its sequence in the backup.
+    sequence: u64,
+    len_bytes: usize,
+    is_stored: bool,
+}
+
+#[derive(Deserialize)]
+struct Acknowledgement {
+    #[serde(default)]
+    seq: u64,
+    #[serde(default)]
+    duplicate: bool,
+    error: Option<ApiRefusal>,
+}
+
+/// How one publish ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Stored,
+    /// Dropped by the server; the message has this sequence in the backup.
+    Duplicate(u64),
+}
+
+impl<'a> Publisher<'a> {
+    /// `next` is the sequence that the first message must get.
+    pub(super) fn begin(connection: &'a Connection, next: u64) -> Result<Self, Failure> {
+        let inbox = connection.new_inbox();
+        let acknowledgements = connection.subscribe(&format!("{inbox}.*"))?;
+        Ok(Self {
+            connection,
+            inbox,
+            acknowledgements,
+            oldest: next,
+            under_way: VecDeque::new(),
+            under_way_bytes: 0,
+            recent: RecentIds::default(),
+        })
+    }
+
+    /// Publishes a message, as soon as there is room.
+    pub(super) async fn send(&mut self, message: &StoredMessage) -> Result<(), Failure> {
+        while !self.has_room_for(message.len_bytes()) {
+            self.take_acknowledgements().await?;
+        }
+        match message_id(&message.headers) {
+            Some(id) if self.recent.is_repeated(id) => self.send_alone(message).await,
+            _ => self.put_under_way(message).await,
+        }
+    }
+
+    /// Waits until nothing is under way.
+    pub(super) async fn drain(&mut self) -> Result<(), Failure> {
+        while !self.under_way.is_empty() {
+            self.take_acknowledgements().await?;
+        }
+        Ok(())
+    }
+
+    fn has_room_for(&self, len_bytes: usize) -> bool {
+        self.under_way.is_empty()
+            || (self.under_way.len() < WINDOW_MESSAGES && self.under_way_bytes + len_bytes <= WINDOW_BYTES)
+    }
+
+    async fn put_under_way(&mut self, message: &StoredMessage) -> Result<(), Failure> {
+        let target = self.oldest + self.under_way.len() as u64;
+        let reply = format!("{}.{target}", self.inbox);
+        let sent =
+            self.connection.publish(&message.subject, &reply, &message.headers, &message.payload).await;
+        sent.map_err(|error| Failure::from(error).at_sequence(message.sequence))?;
+        let len_bytes = message.len_bytes();
+        self.under_way.push_back(UnderWay { sequence: message.sequence, len_bytes, is_stored: false });
+        self.under_way_bytes += len_bytes;
+        Ok(())
+    }
+
+    /// A message whose id was used just before: published with nothing else under way, again and again until the
+    /// server has forgotten the earlier one. Dropped as a duplicate, it changes nothing.
+    async fn send_alone(&mut self, message: &StoredMessage) -> Result<(), Failure> {
+        self.drain().await?;
+        let deadline = Instant::now() + FORGET;
+        loop {
+            self.put_under_way(message).await?;
+            let answers = self.next_answers().await?;
+            let outcomes = answers.iter().map(|answer| self.accept(answer)).collect::<Result<Vec<_>, _>>()?;
+            match outcomes.first() {
+                Some(Outcome::Duplicate(sequence)) if Instant::now() >= deadline => {
+                    return Err(duplicate(*sequence));
+                }
+                Some(Outcome::Duplicate(_)) => self.forget_under_way(),
+                _ => return Ok(()),
+            }
+            tokio::time::sleep(PUBLISH_DUPLICATE_WINDOW).await;
+        }
+    }
+
+    fn forget_under_way(&mut self) {
+        self.under_way.clear();
+        self.under_way_bytes = 0;
+    }
+
+    async fn take_acknowledgements(&mut self) -> Result<(), Failure> {
+        for answer in self.next_answers().await? {
+            if let Outcome::Duplicate(sequence) = self.accept(&answer)? {
+                return Err(duplicate(sequence));
+            }
+        }
+        Ok(())
+    }
+
+    async fn next_answers(&mut self) -> Result<Vec<Message>, Failure> {
+        match tokio::time::timeout(ACKNOWLEDGEMENT, self.acknowledgements.next_batch()).await {
+            Ok(answers) => Ok(answers?),
+            Err(_) => Err(Failure::new(
+                Class::Unreachable,
+                format!("the server acknowledged nothing for {} s", ACKNOWLEDGEMENT.as_secs()),
+                "Check the server and the network between; the same command continues where this one stopped.",
+            )),
+        }
+    }
+
+    /// Checks one acknowledgement, and retires what it completes.
+    fn accept(&mut self, answer: &Message) -> Result<Outcome, Failure> {
+        let target = target_of(answer.subject());
+        let at = target.checked_sub(self.oldest).and_then(|at| usize::try_from(at).ok());
+        let Some(message) = at.and_then(|at| self.under_way.get_mut(at)) else {
+            return Err(unexpected(answer));
+        };
+        if read(answer, message.sequence, target)? == Outcome::Stored {
+            message.is_stored = true;
+        } else {
+            return Ok(Outcome::Duplicate(message.sequence));
+        }
+        while let Some(stored) = self.under_way.pop_front_if(|message| message.is_stored) {
+            self.oldest += 1;
+            self.under_way_bytes -= stored.len_bytes;
+        }
+        Ok(Outcome::Stored)
+    }
+}
+
+/// The sequence that the message answered here must get; it is the last token of the reply subject.
+fn target_of(subject: &[u8]) -> u64 {
+    let token = subject.rsplit(|&byte| byte == b'.').next().unwrap_or_default();
+    std::str::from_utf8(token).ok().and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+fn read(answer: &Message, sequence: u64, target: u64) -> Result<Outcome, Failure> {
+    let refused =
+        |message: String, hint: &str| Err(Failure::new(Class::Refused, message, hint).at_sequence(sequence));
+    let Ok(acknowledgement) = serde_json::from_slice::<Acknowledgement>(answer.payload()) else {
+        let said = String::from_utf8_lossy(answer.payload()).into_owned();
+        let said = if said.is_empty() { answer.status_text() } else { said };
+        return refused(
+            format!("message {sequence} was not acknowledged but answered with {said:?}"),
+            "Check that the stream still exists, then run the same command again.",
+        );
+    };
+    match acknowledgement {
+        Acknowledgement { error: Some(refusal), .. } => refused(
+            format!("the server refused message {sequence}: {} ({})", refusal.description, refusal.err_code),
+            "Restore the log as an archive (without --method publish), which takes every message as it is.",
+        ),
+        Acknowledgement { duplicate: true, .. } => Ok(Outcome::Duplicate(sequence)),
+        Acknowledgement { seq, .. } if seq != target => refused(
+            format!("message {sequence} got the sequence {seq} instead of {target}"),
+            "Something else publishes to this log: stop it, then run the same command again.",
+        ),
+        _ => Ok(Outcome::Stored),
+    }
+}
+
+fn unexpected(answer: &Message) -> Failure {
+    let subject = String::from_utf8_lossy(answer.subject()).into_owned();
+    let message = format!("an acknowledgement came that belongs to no message under way ({subject})");
+    Failure::new(Class::Refused, message, "Run the same command again; it continues where this one stopped.")
+}
+
+fn duplicate(sequence: u64) -> Failure {
+    let message =
+        format!("the server dropped message {sequence} as a duplicate of another with the same message id");
+    let hint = "Run the same command again, or restore the log as an archive (without --method publish).";
+    Failure::new(Class::Refused, message, hint).at_sequence(sequence)
+}
+
+/// Value of the first `Nats-Msg-Id` line.
+fn message_id(headers: &[u8]) -> Option<&[u8]> {
+    const NAME: &[u8] = b"nats-msg-id:";
+    headers.split(|&byte| byte == b'\n').find_map(|line| {
+        let (name, value) = line.split_at_checked(NAME.len())?;
+        name.eq_ignore_ascii_case(NAME).then(|| value.trim_ascii())
+    })
+}
+
+/// Ids published a short time ago, as hashes: a false hit costs a moment, nothing else.
+#[derive(Default)]
+struct RecentIds {
+    times: HashMap<u64, Instant>,
+    order: VecDeque<(Instant, u64)>,
+}
+
+impl RecentIds {
+    /// Whether the id was published within [`RECENT`]; it counts as published now.
+    fn is_repeated(&mut self, id: &[u8]) -> bool {
+        self.is_repeated_at(id, Instant::now())
+    }
+
+    fn is_repeated_at(&mut self, id: &[u8], now: Instant) -> bool {
+        let is_old = |time: Instant| now.duration_since(time) > RECENT;
+        while let Some((time, hash)) = self.order.pop_front_if(|entry| is_old(entry.0)) {
+            if self.times.get(&hash) == Some(&time) {
+                self.times.remove(&hash);
+            }
+        }
+        let mut hasher = DefaultHasher::new();
+        id.hash(&mut hasher);
+        self.order.push_back((now, hasher.finish()));
+        self.times.insert(hasher.finish(), now).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_message_id_counts_whatever_the_case_of_its_name() {
+        assert_eq!(
+            message_id(b"NATS/1.0\r\nA: b\r\nnats-msg-id:  x y \r\nNats-Msg-Id: z\r\n\r\n"),
+            Some(&b"x y"[..])
+        );
+        assert_eq!(message_id(b"NATS/1.0\r\nA: Nats-Msg-Id: x\r\n\r\n"), None);
+        assert_eq!(message_id(b""), None);
+    }
+
+    #[test]
+    fn an_id_is_recent_for_a_second_and_then_forgotten() {
+        let mut recent = RecentIds::default();
+        let start = Instant::now();
+        assert!(!recent.is_repeated_at(b"a", start));
+        assert!(!recent.is_repeated_at(b"b", start));
+        assert!(recent.is_repeated_at(b"a", start + RECENT));
+        assert!(!recent.is_repeated_at(b"b", start + RECENT * 2));
+        assert!(!recent.is_repeated_at(b"a", start + RECENT * 4));
+        assert_eq!((recent.times.len(), recent.order.len()), (1, 1));
+    }
+
+    #[test]
+    fn the_target_is_the_last_token_of_the_reply_subject() {
+        assert_eq!(target_of(b"_INBOX.abc.s1.5001"), 5001);
+        assert_eq!(target_of(b"_INBOX.abc.s1.x"), 0);
+    }
+}

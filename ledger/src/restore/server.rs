@@ -1,0 +1,266 @@
+//! What a restore asks of the server: names, state, creation, update and deletion of the one stream.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use trstctl_formats::{Class, Failure};
+
+use super::config::StreamConfig;
+use super::mark::Mark;
+use crate::log::LogError;
+use crate::wire::{ApiError, Connection, code};
+
+/// Longest wait for the answer to one request.
+pub(super) const ANSWER: Duration = Duration::from_secs(10);
+/// Creating and deleting wait for every replica.
+const CHANGE: Duration = Duration::from_secs(30);
+
+/// A stream as its leader describes it.
+#[derive(Clone, Debug)]
+pub(super) struct LiveStream {
+    pub(super) name: String,
+    pub(super) description: String,
+    pub(super) config: Map<String, Value>,
+    pub(super) last_sequence: u64,
+    pub(super) messages: u64,
+    pub(super) consumers: u64,
+}
+
+impl LiveStream {
+    pub(super) fn subjects(&self) -> Vec<String> {
+        let subjects = self.config.get("subjects").and_then(Value::as_array);
+        subjects.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    }
+
+    /// Never written and nobody's: nothing would be lost with it.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.last_sequence == 0 && self.messages == 0 && self.consumers == 0
+    }
+
+    pub(super) fn mark(&self) -> Option<Mark> {
+        Mark::parse(&self.description)
+    }
+}
+
+#[derive(Deserialize)]
+struct Info {
+    config: Map<String, Value>,
+    state: State,
+}
+
+#[derive(Deserialize)]
+struct State {
+    #[serde(default)]
+    messages: u64,
+    #[serde(default)]
+    last_seq: u64,
+    #[serde(default)]
+    consumer_count: u64,
+}
+
+impl From<Info> for LiveStream {
+    fn from(info: Info) -> Self {
+        let text = |key: &str| info.config.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        Self {
+            name: text("name"),
+            description: text("description"),
+            last_sequence: info.state.last_seq,
+            messages: info.state.messages,
+            consumers: info.state.consumer_count,
+            config: info.config,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Names {
+    #[serde(default)]
+    streams: Option<Vec<String>>,
+    #[serde(default)]
+    total: usize,
+}
+
+/// What the account may still store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Room {
+    /// Bytes, all replicas together; `None` without a limit.
+    pub(super) storage_bytes: Option<u64>,
+    /// Streams; `None` without a limit.
+    pub(super) streams: Option<u64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Account {
+    storage: u64,
+    streams: i64,
+    limits: AccountLimits,
+    tiers: Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(default)]
+struct AccountLimits {
+    max_storage: i64,
+    max_streams: i64,
+}
+
+impl Default for AccountLimits {
+    fn default() -> Self {
+        Self { max_storage: -1, max_streams: -1 }
+    }
+}
+
+impl Account {
+    /// Limits by tier are left to the server.
+    fn room(&self) -> Room {
+        if !self.tiers.is_empty() {
+            return Room::default();
+        }
+        let storage = u64::try_from(self.limits.max_storage).ok();
+        let streams = u64::try_from(self.limits.max_streams).ok().filter(|&most| most > 0);
+        let used_streams = u64::try_from(self.streams).unwrap_or(0);
+        Room {
+            storage_bytes: storage.filter(|&most| most > 0).map(|most| most.saturating_sub(self.storage)),
+            streams: streams.map(|most| most.saturating_sub(used_streams)),
+        }
+    }
+}
+
+/// Requests about one stream.
+#[derive(Clone)]
+pub(super) struct Server {
+    pub(super) connection: Connection,
+    pub(super) stream: String,
+}
+
+impl Server {
+    pub(super) fn new(connection: Connection, stream: &str) -> Self {
+        Self { connection, stream: stream.to_owned() }
+    }
+
+    /// It is one of several, so a stream that stopped half-way behaves otherwise.
+    pub(super) fn is_clustered(&self) -> bool {
+        self.connection.server().cluster.is_some()
+    }
+
+    /// Names of all streams that take messages of this subject (wildcards allowed).
+    pub(super) async fn names(&self, subject: &str) -> Result<Vec<String>, Failure> {
+        let mut names = Vec::new();
+        loop {
+            let body = json!({"subject": subject, "offset": names.len()});
+            let page: Names =
+                self.connection.api("STREAM.NAMES", &body, ANSWER).await.map_err(LogError::from)?;
+            let streams = page.streams.unwrap_or_default();
+            let is_last = streams.is_empty();
+            names.extend(streams);
+            if is_last || names.len() >= page.total {
+                return Ok(names);
+            }
+        }
+    }
+
+    /// The stream, if there is one.
+    pub(super) async fn live(&self) -> Result<Option<LiveStream>, Failure> {
+        let endpoint = format!("STREAM.INFO.{}", self.stream);
+        match self.connection.api_get::<Info>(&endpoint, ANSWER).await {
+            Ok(info) => Ok(Some(info.into())),
+            Err(error) if error.err_code() == code::STREAM_NOT_FOUND => Ok(None),
+            Err(error) => Err(LogError::from(error).into()),
+        }
+    }
+
+    pub(super) async fn room(&self) -> Result<Room, Failure> {
+        let account: Account = self.connection.api_get("INFO", ANSWER).await.map_err(LogError::from)?;
+        Ok(account.room())
+    }
+
+    /// Creates the stream and gives back what the server made of it.
+    pub(super) async fn create(&self, config: &StreamConfig) -> Result<LiveStream, ApiError> {
+        let endpoint = format!("STREAM.CREATE.{}", self.stream);
+        let info: Info = self.connection.api(&endpoint, &config.to_json(), CHANGE).await?;
+        Ok(info.into())
+    }
+
+    /// Changes some keys of the live configuration, and leaves the others as they are.
+    pub(super) async fn update(
+        &self,
+        live: &LiveStream,
+        changes: &[(&str, Value)],
+    ) -> Result<LiveStream, Failure> {
+        let mut config = live.config.clone();
+        for (key, value) in changes {
+            config.insert((*key).to_owned(), value.clone());
+        }
+        let endpoint = format!("STREAM.UPDATE.{}", self.stream);
+        let info: Info = self.connection.api(&endpoint, &config, CHANGE).await.map_err(LogError::from)?;
+        Ok(info.into())
+    }
+
+    /// Deletes the stream; it is no error when it is gone already.
+    pub(super) async fn delete(&self) -> Result<(), Failure> {
+        let endpoint = format!("STREAM.DELETE.{}", self.stream);
+        match self.connection.api_get::<Value>(&endpoint, CHANGE).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.err_code() == code::STREAM_NOT_FOUND => Ok(()),
+            Err(error) => Err(LogError::from(error).into()),
+        }
+    }
+
+    /// The stream whose name is listed: in a cluster, a restore that was cut shows nothing but its name for a while.
+    pub(super) async fn live_within(
+        &self,
+        subject: &str,
+        patience: Duration,
+    ) -> Result<Option<LiveStream>, Failure> {
+        let deadline = tokio::time::Instant::now() + patience;
+        loop {
+            if let Some(live) = self.live().await? {
+                return Ok(Some(live));
+            }
+            if !self.names(subject).await?.contains(&self.stream) {
+                return Ok(None);
+            }
+            if tokio::time::Instant::now() >= deadline {
+                return Err(self.name_without_stream(patience));
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    fn name_without_stream(&self, patience: Duration) -> Failure {
+        let message = format!(
+            "the cluster lists {} but did not show it within {} s: a restore may have been cut just before",
+            self.stream,
+            patience.as_secs()
+        );
+        let hint = format!(
+            "Wait until `nats stream info {0}` answers and run the same command again; if nobody else uses the stream, \
+             `nats stream rm {0}` ends the wait.",
+            self.stream
+        );
+        Failure::new(Class::Refused, message, hint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn room(text: &str) -> Room {
+        serde_json::from_str::<Account>(text).unwrap().room()
+    }
+
+    #[test]
+    fn room_is_what_the_limit_leaves() {
+        let limited = room(r#"{"storage":300,"streams":2,"limits":{"max_storage":1000,"max_streams":3}}"#);
+        assert_eq!(limited, Room { storage_bytes: Some(700), streams: Some(1) });
+    }
+
+    #[test]
+    fn an_account_without_limits_has_room() {
+        assert_eq!(room(r#"{"storage":300,"limits":{"max_storage":-1,"max_streams":-1}}"#), Room::default());
+        assert_eq!(room("{}"), Room::default());
+    }
+}

@@ -1,0 +1,310 @@
+//! The restore conversation: chunks to the server, each answered, at most some unanswered, and an empty one at the end.
+//!
+//! Two rules make it all or nothing. The last chunk of data is held back until the whole backup has given the same
+//! digest again, because a server may make the stream live at the tar's last byte. And whatever goes wrong, the end is
+//! never sent: the connection is closed instead, for a tar that was cut and then ended is accepted as a shorter log.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use trstctl_formats::{Class, Failure};
+
+use super::refusal::{self, Stage};
+use super::source::Pass;
+use crate::log::LogError;
+use crate::wire::{ApiError, ApiRefusal, Connection, Message, Subscription};
+
+/// Largest chunk, in bytes; smaller where the server's `max_payload` is.
+const CHUNK_BYTES: usize = 128 << 10;
+/// Unanswered chunks.
+const WINDOW: usize = 32;
+/// Chunks made ahead of sending.
+const CHUNKS_AHEAD: usize = 32;
+/// A server gives up after 5 s without a chunk; a slow source is helped out with slivers of the chunk at hand.
+const TRICKLE_AFTER: Duration = Duration::from_secs(2);
+/// Longest silence towards the server.
+const SILENCE: Duration = Duration::from_secs(3);
+/// Size of a sliver, in bytes.
+const SLIVER_BYTES: usize = 1 << 10;
+/// Longest wait for the answer to a chunk.
+const CHUNK_ANSWER: Duration = Duration::from_secs(30);
+/// Longest wait for the final answer, and a second more for so many bytes.
+const FINAL_ANSWER: Duration = Duration::from_secs(120);
+const FINAL_BYTES_A_SECOND: u64 = 4 << 20;
+
+/// Where the archive is written to: it leaves in chunks.
+pub(super) struct ChunkWriter {
+    sender: mpsc::Sender<Bytes>,
+    buffer: Vec<u8>,
+    chunk_bytes: usize,
+}
+
+impl ChunkWriter {
+    /// A writer, and the chunks that come out of it.
+    pub(super) fn new(max_payload: usize) -> (Self, mpsc::Receiver<Bytes>) {
+        let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
+        let chunk_bytes = CHUNK_BYTES.min(max_payload.max(1));
+        (Self { sender, buffer: Vec::with_capacity(chunk_bytes), chunk_bytes }, receiver)
+    }
+
+    /// Hands over what is left.
+    pub(super) fn end(mut self) -> io::Result<()> {
+        if self.buffer.is_empty() { Ok(()) } else { self.send() }
+    }
+
+    fn send(&mut self) -> io::Result<()> {
+        let chunk = std::mem::replace(&mut self.buffer, Vec::with_capacity(self.chunk_bytes));
+        let closed = |_| io::Error::new(io::ErrorKind::BrokenPipe, "the restore has stopped");
+        self.sender.blocking_send(Bytes::from(chunk)).map_err(closed)
+    }
+}
+
+impl Write for ChunkWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = bytes.len().min(self.chunk_bytes - self.buffer.len());
+        self.buffer.extend_from_slice(&bytes[..taken]);
+        if self.buffer.len() == self.chunk_bytes {
+            self.send()?;
+        }
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// An archive on its way into the server.
+pub(super) struct Upload<'a> {
+    connection: &'a Connection,
+    stream: &'a str,
+    deliver: String,
+    inbox: String,
+    answers: Subscription,
+    sent: u64,
+    sent_bytes: u64,
+    unanswered: usize,
+    last_sent: Instant,
+    last_answer: Instant,
+}
+
+impl<'a> Upload<'a> {
+    /// `deliver` is where the server takes the chunks.
+    pub(super) fn begin(
+        connection: &'a Connection,
+        stream: &'a str,
+        deliver: String,
+    ) -> Result<Self, Failure> {
+        let inbox = connection.new_inbox();
+        let answers = connection.subscribe(&format!("{inbox}.*"))?;
+        let now = Instant::now();
+        Ok(Self {
+            connection,
+            stream,
+            deliver,
+            inbox,
+            answers,
+            sent: 0,
+            sent_bytes: 0,
+            unanswered: 0,
+            last_sent: now,
+            last_answer: now,
+        })
+    }
+
+    /// Sends all chunks, and the end after `pass` has succeeded. Gives back what the pass found.
+    ///
+    /// On an error the caller closes the connection.
+    pub(super) async fn send<T>(
+        mut self,
+        mut chunks: mpsc::Receiver<Bytes>,
+        first: Option<Bytes>,
+        pass: Pass<T>,
+    ) -> Result<T, Failure> {
+        let held = self.send_all_but_the_last(&mut chunks, first).await?;
+        let found = pass.end().await?;
+        if let Some(last) = held {
+            self.send_chunk(last).await?;
+        }
+        while self.unanswered > 0 {
+            self.take_answer().await?;
+        }
+        self.end().await?;
+        Ok(found)
+    }
+
+    async fn send_all_but_the_last(
+        &mut self,
+        chunks: &mut mpsc::Receiver<Bytes>,
+        first: Option<Bytes>,
+    ) -> Result<Option<Bytes>, Failure> {
+        let mut held = first;
+        loop {
+            while self.unanswered >= WINDOW {
+                self.take_answer().await?;
+            }
+            tokio::select! {
+                biased;
+                answer = self.answers.next() => self.check(&answer?)?,
+                chunk = chunks.recv() => match chunk {
+                    None => return Ok(held),
+                    Some(chunk) => if let Some(before) = held.replace(chunk) {
+                        self.send_chunk(before).await?;
+                    }
+                },
+                () = tokio::time::sleep_until(self.last_sent + TRICKLE_AFTER) => self.trickle(&mut held).await?,
+            }
+        }
+    }
+
+    /// Keeps the server waiting a little longer.
+    async fn trickle(&mut self, held: &mut Option<Bytes>) -> Result<(), Failure> {
+        if let Some(chunk) = held.as_mut().filter(|chunk| chunk.len() > SLIVER_BYTES) {
+            let sliver = chunk.split_to(SLIVER_BYTES);
+            return self.send_chunk(sliver).await;
+        }
+        if self.last_sent.elapsed() < SILENCE {
+            tokio::time::sleep_until(self.last_sent + SILENCE).await;
+            return Ok(());
+        }
+        Err(Failure::new(
+            Class::Unreachable,
+            format!("the backup could not be read fast enough: nothing came for {} s", SILENCE.as_secs()),
+            "Nothing was restored. Copy the backup to a fast local disk and run the same command again.",
+        ))
+    }
+
+    async fn send_chunk(&mut self, chunk: Bytes) -> Result<(), Failure> {
+        self.sent += 1;
+        self.sent_bytes += chunk.len() as u64;
+        let reply = format!("{}.{}", self.inbox, self.sent);
+        self.connection.publish(&self.deliver, &reply, b"", &chunk).await?;
+        self.unanswered += 1;
+        self.last_sent = Instant::now();
+        if self.unanswered == 1 {
+            self.last_answer = self.last_sent;
+        }
+        Ok(())
+    }
+
+    async fn take_answer(&mut self) -> Result<(), Failure> {
+        match tokio::time::timeout_at(self.last_answer + CHUNK_ANSWER, self.answers.next()).await {
+            Ok(answer) => self.check(&answer?),
+            Err(_) => Err(silent_server(self.stream, CHUNK_ANSWER)),
+        }
+    }
+
+    fn check(&mut self, answer: &Message) -> Result<(), Failure> {
+        self.unanswered = self.unanswered.saturating_sub(1);
+        self.last_answer = Instant::now();
+        match answer.status() {
+            _ if !answer.payload().is_empty() => Err(self.refused(answer.payload())),
+            Some(503) => Err(given_up(self.stream)),
+            _ => Ok(()),
+        }
+    }
+
+    /// An answer that is not empty ends the conversation, whatever it says.
+    fn refused(&self, answer: &[u8]) -> Failure {
+        match read_final(answer) {
+            Err(error) => refusal::failure(error, self.stream, Stage::Archive),
+            Ok(()) => Failure::new(
+                Class::Refused,
+                format!("the server ended the restore of {} before its end", self.stream),
+                "Look into the server's log, then run the same command again.",
+            ),
+        }
+    }
+
+    /// The empty message, and the one answer that counts.
+    async fn end(mut self) -> Result<(), Failure> {
+        let reply = format!("{}.end", self.inbox);
+        self.connection.publish(&self.deliver, &reply, b"", b"").await?;
+        let patience = FINAL_ANSWER + Duration::from_secs(self.sent_bytes / FINAL_BYTES_A_SECOND);
+        let answer = match tokio::time::timeout(patience, self.answers.next()).await {
+            Ok(answer) => answer?,
+            Err(_) => return Err(silent_server(self.stream, patience)),
+        };
+        if answer.payload().is_empty() {
+            return Err(given_up(self.stream));
+        }
+        read_final(answer.payload()).map_err(|error| refusal::failure(error, self.stream, Stage::Archive))
+    }
+}
+
+fn read_final(answer: &[u8]) -> Result<(), ApiError> {
+    let endpoint = "STREAM.RESTORE";
+    let answer: Value = serde_json::from_slice(answer).map_err(|error| {
+        ApiError::Failed(LogError::Refused {
+            what: endpoint.to_owned(),
+            reason: format!("the final answer is not JSON: {error}"),
+            hint: "Check that the NATS server's version is supported (2.9 and newer).".to_owned(),
+        })
+    })?;
+    match answer.get("error").cloned().map(serde_json::from_value::<ApiRefusal>) {
+        None => Ok(()),
+        Some(refusal) => Err(ApiError::Refused {
+            endpoint: endpoint.to_owned(),
+            refusal: refusal.unwrap_or(ApiRefusal { code: 0, err_code: 0, description: answer.to_string() }),
+        }),
+    }
+}
+
+fn given_up(stream: &str) -> Failure {
+    Failure::new(
+        Class::Refused,
+        format!("the server has given up the restore of {stream}: it takes no more chunks (503)"),
+        "Look into the server's log for the reason (disk full, no memory, restarted), then run the same command again.",
+    )
+}
+
+fn silent_server(stream: &str, patience: Duration) -> Failure {
+    Failure::new(
+        Class::Unreachable,
+        format!("the server did not answer within {} s while {stream} was restored", patience.as_secs()),
+        "Check the server and the network between, then run the same command again.",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_hold_all_bytes_in_order_and_no_more_than_a_message_may() {
+        let (mut writer, mut chunks) = ChunkWriter::new(1_000);
+        let bytes: Vec<u8> = (0..10_500_u32).map(|n| n as u8).collect();
+        writer.write_all(&bytes).unwrap();
+        writer.end().unwrap();
+        let mut lengths = Vec::new();
+        let mut received = Vec::new();
+        while let Ok(chunk) = chunks.try_recv() {
+            lengths.push(chunk.len());
+            received.extend_from_slice(&chunk);
+        }
+        assert_eq!(received, bytes);
+        assert_eq!(lengths, [[1_000; 10].as_slice(), &[500]].concat());
+    }
+
+    #[test]
+    fn a_writer_whose_chunks_nobody_takes_fails() {
+        let (mut writer, chunks) = ChunkWriter::new(10);
+        drop(chunks);
+        assert_eq!(writer.write_all(&[0; 20]).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[test]
+    fn only_an_answer_without_error_is_success() {
+        assert!(
+            read_final(br#"{"type":"io.nats.jetstream.api.v1.stream_create_response","config":{}}"#).is_ok()
+        );
+        let error = read_final(br#"{"error":{"code":500,"err_code":10062,"description":"x"}}"#).unwrap_err();
+        assert_eq!(error.err_code(), 10062);
+        assert!(read_final(br#"{"error":"odd"}"#).is_err());
+        assert!(read_final(b"hello").is_err());
+    }
+}
