@@ -6,13 +6,17 @@
 
 pub mod archive;
 pub mod backup;
+mod base64;
 pub mod container;
 mod digest;
+mod envelope;
 pub mod event;
 mod failure;
 mod json;
 pub mod merkle;
 mod message;
+mod rfc3339;
+mod stored_form;
 
 pub use digest::Digest;
 pub use failure::{Class, Failure, Place};

@@ -4,6 +4,8 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use crate::rfc3339;
+
 /// One message of the stream, byte for byte as the server stores it.
 ///
 /// Two messages are the same if and only if all five fields are equal; a restored log is the same log under
@@ -35,9 +37,17 @@ impl StoredMessage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StoreTime(pub i64);
 
+impl StoreTime {
+    /// Reads the text form; `None` for any other spelling, and for an instant that 64 bits cannot hold.
+    pub fn parse(text: &str) -> Option<Self> {
+        rfc3339::parse_utc(text.as_bytes())?.exact()
+    }
+}
+
 impl fmt::Display for StoreTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time = jiff::Timestamp::from_nanosecond(i128::from(self.0)).map_err(|_| fmt::Error)?;
-        write!(f, "{time}")
+        let mut text = Vec::with_capacity(30);
+        rfc3339::write_store_time(*self, &mut text);
+        f.write_str(std::str::from_utf8(&text).expect("a time is ASCII"))
     }
 }

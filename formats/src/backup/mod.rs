@@ -3,10 +3,26 @@
 //! Writing: [`Writer`]. Reading: [`verify`] reads a whole file and is the only maker of a [`Verified`], which alone
 //! hands out the messages, and re-hashes what it reads from the same open file while it does.
 
-use std::io::{Read, Seek, Write};
-use std::ops::RangeInclusive;
+mod content;
+mod header;
+mod headers;
+mod key;
+mod limits;
+mod record_v1;
+mod record_v2;
+mod tenants;
+mod trailer;
+mod writer;
+
+use std::io::{Read, Seek};
 
 use crate::{Digest, Failure, StoreTime, StoredMessage};
+
+pub use content::{Content, ContentFold, Lines, gap};
+pub use header::Header;
+pub use key::BackupKey;
+pub use limits::{MAX_GAP_RANGES, MAX_INTEGER, MAX_TENANTS};
+pub use writer::{WriteError, Writer};
 
 /// Version of the backup stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,96 +31,6 @@ pub enum FormatVersion {
     V1,
     /// Keeps every message exactly, gaps, Merkle root, authenticated trailer.
     V2,
-}
-
-/// Keys derived from the audit signing key file: they authenticate backups. Wiped on drop, never printed.
-pub struct BackupKey {/* v1: [u8; 32], v2: [u8; 32] */}
-
-impl BackupKey {
-    /// Derives the keys from the whole raw bytes of the key file; `None` when they are empty.
-    pub fn from_key_file(_bytes: &[u8]) -> Option<Self> {
-        todo!()
-    }
-}
-
-/// What a header says. In version 1 only `created_at` and `event_cut_sequence` are written.
-#[derive(Clone, Debug)]
-pub struct Header {
-    /// Version of the stream that follows.
-    pub version: FormatVersion,
-    /// When the backup began.
-    pub created_at: StoreTime,
-    /// The deployment that the log belongs to, when known.
-    pub deployment_id: Option<String>,
-    /// Name of the stream.
-    pub stream: String,
-    /// The stream's first sequence when the backup began.
-    pub first_sequence: u64,
-    /// The last sequence that the backup contains, whether that message still exists or not.
-    pub event_cut_sequence: u64,
-}
-
-/// Writes a backup stream: header, one line a message in log order, trailer.
-pub struct Writer<W> {
-    _out: W,
-}
-
-/// Why a writer stopped. The output is then no backup.
-#[derive(Debug, thiserror::Error)]
-pub enum WriteError {
-    /// The output could not be written.
-    #[error("cannot write the backup")]
-    Output(#[from] std::io::Error),
-    /// Version 1 cannot say this message; version 2 can.
-    #[error("message {sequence} cannot be written in version 1: {reason}")]
-    NotInVersion1 {
-        /// Sequence of the message.
-        sequence: u64,
-        /// What about it.
-        reason: String,
-    },
-    /// A message out of order or outside the header's range.
-    #[error("message {sequence} is out of order or outside {first}..={cut}")]
-    OutOfOrder {
-        /// Sequence of the message.
-        sequence: u64,
-        /// First sequence of the header.
-        first: u64,
-        /// Cut of the header.
-        cut: u64,
-    },
-}
-
-impl<W: Write> Writer<W> {
-    /// Writes the header. With a key, the trailer will be authenticated.
-    pub fn create(_out: W, _header: &Header, _key: Option<&BackupKey>) -> Result<Self, WriteError> {
-        todo!()
-    }
-
-    /// Writes one message; sequences must rise and lie within the header's range.
-    pub fn append(&mut self, _message: &StoredMessage) -> Result<(), WriteError> {
-        todo!()
-    }
-
-    /// Writes the trailer, flushes, and gives the output back.
-    pub fn finish(self) -> Result<(W, Summary), WriteError> {
-        todo!()
-    }
-}
-
-/// What a backup, or a part of it, holds: equal summaries of two logs mean equal logs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Content {
-    /// Messages.
-    pub records: u64,
-    /// First sequence; the last one + 1 when there are no messages.
-    pub first_sequence: u64,
-    /// Last sequence (the cut), whether that message exists or not.
-    pub last_sequence: u64,
-    /// Inclusive ranges between first and last that the log does not hold, rising and never touching.
-    pub gaps: Vec<(u64, u64)>,
-    /// RFC 6962 root over the version 2 lines of the messages.
-    pub merkle_root: Digest,
 }
 
 /// What a whole file says, after verification or writing.
@@ -237,40 +163,4 @@ impl<S: Read + Seek + Send> Messages<'_, S> {
     pub fn next(&mut self) -> Result<Option<StoredMessage>, Failure> {
         todo!()
     }
-}
-
-/// Folds messages to the [`Content`] that a version 2 backup of them would state: the read-back of a live log.
-pub struct ContentFold {/* tree, gaps, last */}
-
-/// Which fields of a version 2 line enter the tree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lines {
-    /// The whole line: the log is the same bit for bit.
-    Exact,
-    /// Without `stored_at`: restored by publishing.
-    WithoutStoreTime,
-    /// Without `stored_at`, `seq` and stored `Nats-Expected-*` header lines: published with new sequences.
-    ContentOnly,
-}
-
-impl ContentFold {
-    /// Begins at the log's first sequence.
-    pub fn new(_lines: Lines, _first_sequence: u64) -> Self {
-        todo!()
-    }
-
-    /// Adds a message; sequences must rise.
-    pub fn append(&mut self, _message: &StoredMessage) {
-        todo!()
-    }
-
-    /// Ends at the log's last sequence.
-    pub fn finish(self, _last_sequence: u64) -> Content {
-        todo!()
-    }
-}
-
-/// The sequences of `range` as a pair, for [`Content::gaps`].
-pub fn gap(range: &RangeInclusive<u64>) -> (u64, u64) {
-    (*range.start(), *range.end())
 }

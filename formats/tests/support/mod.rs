@@ -1,0 +1,74 @@
+//! The worked examples of the specification, as messages and as bytes.
+
+#![allow(dead_code)] // Each test program uses another part.
+
+use bytes::Bytes;
+use trstctl_formats::backup::{BackupKey, FormatVersion, Header, Writer};
+use trstctl_formats::{StoreTime, StoredMessage};
+
+pub const KEY_FILE: &[u8] = b"-----BEGIN PRIVATE KEY-----\nEXAMPLE\n-----END PRIVATE KEY-----\n";
+pub const V1_KEYED: &[u8] = include_bytes!("../examples/v1-keyed.jsonl");
+pub const V2_KEYED: &[u8] = include_bytes!("../examples/v2-keyed.jsonl");
+
+const TENANT: &str = r#"{"id":"Vh5Zk2QmX0aBcDeFgHiJkL","type":"tenant.registered","tenant_id":"00000000-0000-4000-8000-00000000000a","time":"2026-01-02T03:00:00Z","v":1,"data":"eyJuYW1lIjoiQWNtZSA8UiZEPiJ9"}"#;
+const OWNER: &str = r#"{"id":"Vh5Zk2QmX0aBcDeFgHiJkM","type":"owner.created","tenant_id":"00000000-0000-4000-8000-00000000000a","time":"2026-01-02T03:00:01.5Z","v":1,"data":"eyJpZCI6IjExMTExMTExLTExMTEtNDExMS04MTExLTExMTExMTExMTExMSIsImtpbmQiOiJ0ZWFtIiwibmFtZSI6InBheW1lbnRzIiwiZW1haWwiOiJwYXlAZXhhbXBsZS5jb20ifQ==","actor":{"subject":"alice","roles":["admin"]}}"#;
+
+pub fn key() -> BackupKey {
+    BackupKey::from_key_file(KEY_FILE).unwrap()
+}
+
+pub fn time(text: &str) -> StoreTime {
+    StoreTime::parse(text).unwrap()
+}
+
+pub fn message(
+    sequence: u64,
+    subject: &str,
+    stored_at: &str,
+    id: Option<&str>,
+    payload: &[u8],
+) -> StoredMessage {
+    let headers = id.map(|id| format!("NATS/1.0\r\nNats-Msg-Id: {id}\r\n\r\n")).unwrap_or_default();
+    StoredMessage {
+        sequence,
+        stored_at: time(stored_at),
+        subject: Bytes::copy_from_slice(subject.as_bytes()),
+        headers: Bytes::from(headers),
+        payload: Bytes::copy_from_slice(payload),
+    }
+}
+
+/// The messages of the version 2 example: 3 and 5 are deleted, 4 is a foreign `hello`.
+pub fn messages() -> Vec<StoredMessage> {
+    let id = |last: &str| format!("Vh5Zk2QmX0aBcDeFgHiJk{last}");
+    vec![
+        message(1, "events.tenant.registered", "2026-01-02T03:00:00.25Z", Some(&id("L")), TENANT.as_bytes()),
+        message(
+            2,
+            "events.owner.created",
+            "2026-01-02T03:00:01.500000001Z",
+            Some(&id("M")),
+            OWNER.as_bytes(),
+        ),
+        message(4, "events.x", "2026-01-02T03:00:02Z", None, b"hello"),
+    ]
+}
+
+pub fn header(version: FormatVersion, cut: u64) -> Header {
+    Header {
+        version,
+        created_at: time("2026-01-02T03:04:05.123456789Z"),
+        deployment_id: Some(String::from("example")),
+        stream: String::from("TRSTCTL_EVENTS"),
+        first_sequence: 1,
+        event_cut_sequence: cut,
+    }
+}
+
+pub fn written(header: &Header, messages: &[StoredMessage], key: Option<&BackupKey>) -> Vec<u8> {
+    let mut writer = Writer::create(Vec::new(), header, key).unwrap();
+    for message in messages {
+        writer.append(message).unwrap();
+    }
+    writer.finish().unwrap().0
+}
