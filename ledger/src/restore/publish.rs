@@ -40,14 +40,15 @@ impl Numbering {
     /// `refused` when sequences cannot be kept here and nobody has accepted new ones.
     pub fn decide(content: &Content, version: ServerVersion, new_sequences: Allow) -> Result<Self, Failure> {
         let first = first_message(content);
-        let has_gaps = content.gaps.iter().any(|gap| gap.0 > first);
-        let why = match (has_gaps, first) {
-            (false, 1) => return Ok(Self::Kept { first }),
-            (false, _) if version.is_at_least(2, 10) => return Ok(Self::Kept { first }),
-            (false, _) => {
+        // By number, for a content of very many gaps does not list them.
+        let missing = (content.last_sequence + 1 - first).saturating_sub(content.records);
+        let why = match (missing, first) {
+            (0, 1) => return Ok(Self::Kept { first }),
+            (0, _) if version.is_at_least(2, 10) => return Ok(Self::Kept { first }),
+            (0, _) => {
                 format!("it begins at {first}, and this server ({version}, before 2.10) begins at 1")
             }
-            (true, _) => format!("it has {} gaps", content.gaps.len()),
+            _ => format!("{missing} of its sequences are missing"),
         };
         match new_sequences {
             Allow::Yes => Ok(Self::New),
@@ -168,8 +169,9 @@ mod tests {
     use super::*;
 
     fn decide(first: u64, gaps: &[(u64, u64)], version: &str, allow: Allow) -> Result<Numbering, Class> {
+        let missing: u64 = gaps.iter().map(|(first, last)| last - first + 1).sum();
         let content = Content {
-            records: 5,
+            records: 10 - missing,
             first_sequence: first,
             last_sequence: first + 9,
             gaps: gaps.to_vec(),
