@@ -44,8 +44,12 @@ impl MemoryModel {
 
     /// Applies a batch of the log. Messages at or below the checkpoint are skipped, so that applying again is harmless.
     pub fn apply(&mut self, messages: &[StoredMessage]) -> Result<Counts, ForeignRow> {
-        let fresh = messages.iter().filter(|message| message.sequence > self.checkpoint);
-        let steps: Vec<Step> = fresh.map(Step::read).collect();
+        self.apply_steps(messages.iter().map(Step::read).collect())
+    }
+
+    /// The same for messages that were read already, in log order.
+    pub fn apply_steps(&mut self, mut steps: Vec<Step>) -> Result<Counts, ForeignRow> {
+        steps.retain(|step| step.sequence() > self.checkpoint);
         let Some(last) = steps.last().map(Step::sequence) else { return Ok(Counts::default()) };
         let mut fold = Fold::new();
         let lookups = fold.missing(&steps);

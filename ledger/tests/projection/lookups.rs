@@ -1,0 +1,90 @@
+//! What a fold asks for, what it writes, and what it says of its size.
+
+use trstctl_ledger::projection::{Fold, Table, Value};
+
+use crate::support::*;
+
+fn missing(events: &[trstctl_formats::event::Event]) -> Vec<(Table, Vec<Value>)> {
+    let lookups = Fold::new().missing(&steps(1, events));
+    lookups.keys().chain(lookups.named()).map(|(table, row)| (table, row.clone())).collect()
+}
+
+#[test]
+fn a_recorded_certificate_looks_at_itself_its_predecessor_its_namesakes_and_its_serial() {
+    assert_eq!(
+        missing(&[certificate(r#","replaces_id":"{3}""#)]),
+        [
+            (Table::Certificates, vec![uuid(1), uuid(1)]),
+            (Table::Certificates, vec![uuid(1), uuid(3)]),
+            (Table::CaIssuedCerts, vec![uuid(1), uuid(50), text("05")]),
+            (Table::Certificates, vec![uuid(1), text("f")]),
+        ]
+    );
+}
+
+#[test]
+fn events_that_replace_a_whole_row_look_at_nothing() {
+    assert_eq!(missing(&[event("owner.created", OWNER), event("owner.deleted", OWNER)]), []);
+    assert_eq!(missing(&[event("tenant.offboarded", ""), event("x.unknown", "")]), []);
+}
+
+#[test]
+fn a_tenant_that_was_offboarded_in_the_fold_has_no_stored_rows() {
+    let mut fold = Fold::new();
+    steps(1, &[event("tenant.offboarded", "")]).into_iter().for_each(|step| fold.apply(step));
+    assert!(fold.missing(&steps(2, &[event("owner.updated", OWNER)])).is_empty());
+    assert_eq!(fold.into_changes().offboarded, [id(1)]);
+}
+
+#[test]
+fn an_event_that_says_nothing_new_writes_nothing() {
+    let events =
+        [event("tenant.registered", r#"{"name":"A"}"#), event("identity.created", IDENTITY), certificate("")];
+    let model = model(&events);
+    let again = steps(4, &events);
+    let mut fold = Fold::new();
+    let lookups = fold.missing(&again);
+    fold.load(&lookups, model.look_up(&lookups)).expect("own rows");
+    again.into_iter().for_each(|step| fold.apply(step));
+    assert_eq!(fold.counts().projected, 3);
+    assert!(fold.into_changes().is_empty());
+}
+
+#[test]
+fn a_row_of_another_shape_is_refused() {
+    let steps = steps(1, &[event("owner.updated", OWNER)]);
+    let mut fold = Fold::new();
+    let lookups = fold.missing(&steps);
+    let short = vec![uuid(1), uuid(1), text("team")];
+    let error = fold.load(&lookups, [(Table::Owners, short)]).expect_err("a column is missing");
+    assert_eq!(error.table, Table::Owners);
+}
+
+#[test]
+fn the_size_of_a_fold_grows_with_its_rows_and_falls_with_offboarding() {
+    let mut fold = Fold::of_empty_model();
+    let big = format!(r#"{{"id":"{{1}}","kind":"k","name":"{}","email":"e"}}"#, "n".repeat(100_000));
+    steps(1, &[event("owner.created", &big)]).into_iter().for_each(|step| fold.apply(step));
+    assert!((100_000..102_000).contains(&fold.len_bytes()), "{}", fold.len_bytes());
+    steps(2, &[event("owner.created", OWNER)]).into_iter().for_each(|step| fold.apply(step));
+    assert!(fold.len_bytes() < 2_000, "{}", fold.len_bytes());
+    steps(3, &[event("tenant.offboarded", "")]).into_iter().for_each(|step| fold.apply(step));
+    assert_eq!(fold.len_bytes(), 0);
+}
+
+#[test]
+fn changes_are_sorted_by_tenant_and_key() {
+    let owner = |tenant, number: u128| {
+        of_tenant(
+            tenant,
+            "owner.created",
+            &format!(r#"{{"id":"{{{number}}}","kind":"k","name":"n","email":"e"}}"#),
+        )
+    };
+    let mut fold = Fold::of_empty_model();
+    let events = [owner(2, 1), owner(1, 3), owner(1, 2), owner(2, 9), owner(1, 1)];
+    steps(1, &events).into_iter().for_each(|step| fold.apply(step));
+    let upserts = &fold.into_changes().tables[&Table::Owners].upserts;
+    assert_eq!(upserts.len(), 5);
+    assert!(upserts.is_sorted());
+}
