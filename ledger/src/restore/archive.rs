@@ -6,8 +6,10 @@
 
 use std::io::{Read, Seek};
 
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 use trstctl_formats::archive::{ArchiveStats, ArchiveWriter, record_bytes};
 use trstctl_formats::backup::{Content, Messages};
 use trstctl_formats::{Class, Failure};
@@ -55,7 +57,7 @@ pub(super) async fn send<S: Read + Seek + Send + 'static>(
     let limits = check_limits(server, source, &config).await.map_err(Stopped::before)?;
     // A connection of its own: closing it is how a restore is stopped.
     let connection = Connection::connect(connect).await.map_err(Stopped::before)?;
-    let outcome = converse(&connection, source, options, &config, limits).await;
+    let outcome = converse(&connection, server, source, options, &config, limits).await;
     if outcome.is_err() {
         connection.close();
     }
@@ -109,6 +111,7 @@ impl Limits {
 
 async fn converse<S: Read + Seek + Send + 'static>(
     connection: &Connection,
+    server: &Server,
     source: &Source<S>,
     options: &RestoreOptions,
     config: &StreamConfig,
@@ -119,8 +122,32 @@ async fn converse<S: Read + Seek + Send + 'static>(
     // The source must be ready before the request: the server waits five seconds for a chunk.
     let first = chunks.recv().await;
     let deliver = request(connection, config, source.content()).await.map_err(Stopped::before)?;
-    let upload = Upload::begin(connection, &config.name, deliver).map_err(Stopped::amid)?;
-    upload.send(chunks, first, pass).await.map_err(Stopped::amid)
+    transfer(connection, server, config, &deliver, chunks, first, pass).await.map_err(Stopped::amid)
+}
+
+async fn transfer(
+    connection: &Connection,
+    server: &Server,
+    config: &StreamConfig,
+    deliver: &str,
+    chunks: mpsc::Receiver<Bytes>,
+    first: Option<Bytes>,
+    pass: Pass<Fed>,
+) -> Result<ArchiveStats, Failure> {
+    let mut upload = Upload::begin(connection, &config.name, deliver)?;
+    let held = upload.send_all_but_the_last(chunks, first).await?;
+    // The whole backup gave the same digest again, or this fails.
+    let fed = pass.end().await?;
+    server.check_store(fed.stored_bytes).await?;
+    upload.finish(held).await?;
+    Ok(fed.stats)
+}
+
+/// What the pass over the backup made.
+struct Fed {
+    stats: ArchiveStats,
+    /// Bytes that the messages take in the server's store.
+    stored_bytes: u64,
 }
 
 #[derive(Deserialize)]
@@ -161,7 +188,7 @@ fn feed<S: Read + Seek + Send + 'static>(
     config: &StreamConfig,
     options: &RestoreOptions,
     limits: Limits,
-) -> Pass<ArchiveStats> {
+) -> Pass<Fed> {
     let meta_inf = config.to_meta_inf(options.now);
     let (stream, last) = (config.name.clone(), source.content().last_sequence);
     let (progress, flip) = (options.progress.clone(), options.flip_bit_at);
@@ -170,10 +197,10 @@ fn feed<S: Read + Seek + Send + 'static>(
         if let Some(offset) = flip {
             archive = archive.with_flipped_bit(offset);
         }
-        write_messages(&mut archive, messages, limits, &progress)?;
+        let stored_bytes = write_messages(&mut archive, messages, limits, &progress)?;
         let (out, stats) = archive.finish(last)?;
         out.end().map_err(trstctl_formats::archive::ArchiveError::from)?;
-        Ok(stats)
+        Ok(Fed { stats, stored_bytes })
     })
 }
 
@@ -182,7 +209,7 @@ fn write_messages<S: Read + Seek + Send>(
     messages: &mut Messages<'_, S>,
     limits: Limits,
     progress: &Progress,
-) -> Result<(), Failure> {
+) -> Result<u64, Failure> {
     let (mut done, mut stored_bytes) = (0, 0);
     while let Some(message) = messages.next()? {
         archive.append(&message)?;
@@ -195,5 +222,5 @@ fn write_messages<S: Read + Seek + Send>(
     }
     limits.check(stored_bytes)?;
     progress.report(done);
-    Ok(())
+    Ok(stored_bytes)
 }

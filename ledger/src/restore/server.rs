@@ -208,6 +208,32 @@ impl Server {
         }
     }
 
+    /// Whether the server itself may store so many bytes. Old servers do not ask before they take an archive, and refuse
+    /// every later publish instead; creating a stream asks. Limits that are met by use alone do not show here.
+    pub(super) async fn check_store(&self, needed_bytes: u64) -> Result<(), Failure> {
+        if self.connection.server().version.is_at_least(2, 12) || needed_bytes == 0 {
+            return Ok(());
+        }
+        let probe = Server::new(self.connection.clone(), "TRSTCTL_RESTORE_PROBE");
+        probe.delete().await?;
+        let config = json!({
+            "name": probe.stream, "subjects": ["trstctl-restore.probe"], "retention": "limits", "storage": "file",
+            "max_bytes": needed_bytes, "num_replicas": 1,
+        });
+        let endpoint = format!("STREAM.CREATE.{}", probe.stream);
+        let created = self.connection.api::<Value>(&endpoint, &config, ANSWER).await;
+        probe.delete().await?;
+        match created.map_err(|error| (error.err_code(), LogError::from(error))) {
+            Err((code::STORAGE_EXCEEDED | code::INSUFFICIENT_RESOURCES, error)) => {
+                let message =
+                    format!("the server may not store the {needed_bytes} bytes of the log: {error}");
+                let hint = "Raise max_file_store in the NATS server's configuration, then run the same command again.";
+                Err(Failure::new(Class::Refused, message, hint))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The stream whose name is listed: in a cluster, a restore that was cut shows nothing but its name for a while.
     pub(super) async fn live_within(
         &self,

@@ -14,7 +14,6 @@ use tokio::time::Instant;
 use trstctl_formats::{Class, Failure};
 
 use super::refusal::{self, Stage};
-use super::source::Pass;
 use crate::log::LogError;
 use crate::wire::{ApiError, ApiRefusal, Connection, Message, Subscription};
 
@@ -82,7 +81,7 @@ impl Write for ChunkWriter {
 pub(super) struct Upload<'a> {
     connection: &'a Connection,
     stream: &'a str,
-    deliver: String,
+    deliver: &'a str,
     inbox: String,
     answers: Subscription,
     sent: u64,
@@ -97,7 +96,7 @@ impl<'a> Upload<'a> {
     pub(super) fn begin(
         connection: &'a Connection,
         stream: &'a str,
-        deliver: String,
+        deliver: &'a str,
     ) -> Result<Self, Failure> {
         let inbox = connection.new_inbox();
         let answers = connection.subscribe(&format!("{inbox}.*"))?;
@@ -116,30 +115,12 @@ impl<'a> Upload<'a> {
         })
     }
 
-    /// Sends all chunks, and the end after `pass` has succeeded. Gives back what the pass found.
+    /// Sends the chunks as they come, and gives the last one back: it must wait until nothing can go wrong any more.
     ///
-    /// On an error the caller closes the connection.
-    pub(super) async fn send<T>(
-        mut self,
-        mut chunks: mpsc::Receiver<Bytes>,
-        first: Option<Bytes>,
-        pass: Pass<T>,
-    ) -> Result<T, Failure> {
-        let held = self.send_all_but_the_last(&mut chunks, first).await?;
-        let found = pass.end().await?;
-        if let Some(last) = held {
-            self.send_chunk(last).await?;
-        }
-        while self.unanswered > 0 {
-            self.take_answer().await?;
-        }
-        self.end().await?;
-        Ok(found)
-    }
-
-    async fn send_all_but_the_last(
+    /// On an error, here and below, the caller closes the connection.
+    pub(super) async fn send_all_but_the_last(
         &mut self,
-        chunks: &mut mpsc::Receiver<Bytes>,
+        mut chunks: mpsc::Receiver<Bytes>,
         first: Option<Bytes>,
     ) -> Result<Option<Bytes>, Failure> {
         let mut held = first;
@@ -159,6 +140,17 @@ impl<'a> Upload<'a> {
                 () = tokio::time::sleep_until(self.last_sent + TRICKLE_AFTER) => self.trickle(&mut held).await?,
             }
         }
+    }
+
+    /// Sends the last chunk and the end. Only the answer to the end is success.
+    pub(super) async fn finish(mut self, held: Option<Bytes>) -> Result<(), Failure> {
+        if let Some(last) = held {
+            self.send_chunk(last).await?;
+        }
+        while self.unanswered > 0 {
+            self.take_answer().await?;
+        }
+        self.end().await
     }
 
     /// Keeps the server waiting a little longer.
@@ -182,7 +174,7 @@ impl<'a> Upload<'a> {
         self.sent += 1;
         self.sent_bytes += chunk.len() as u64;
         let reply = format!("{}.{}", self.inbox, self.sent);
-        self.connection.publish(&self.deliver, &reply, b"", &chunk).await?;
+        self.connection.publish(self.deliver, &reply, b"", &chunk).await?;
         self.unanswered += 1;
         self.last_sent = Instant::now();
         if self.unanswered == 1 {
@@ -223,7 +215,7 @@ impl<'a> Upload<'a> {
     /// The empty message, and the one answer that counts.
     async fn end(mut self) -> Result<(), Failure> {
         let reply = format!("{}.end", self.inbox);
-        self.connection.publish(&self.deliver, &reply, b"", b"").await?;
+        self.connection.publish(self.deliver, &reply, b"", b"").await?;
         let patience = FINAL_ANSWER + Duration::from_secs(self.sent_bytes / FINAL_BYTES_A_SECOND);
         let answer = match tokio::time::timeout(patience, self.answers.next()).await {
             Ok(answer) => answer?,
