@@ -4,10 +4,27 @@
 //! stored, and MUST account for every sequence: what was not delivered was confirmed deleted, else reading fails and
 //! names the range (trap 3).
 
+mod ack;
+mod deleted;
+mod error;
+mod jetstream;
+mod link;
+mod memory;
+mod new_message;
+mod pulls;
+mod reader;
+mod source;
+pub mod stream;
+
 use std::future::Future;
 
 use bytes::Bytes;
-use trstctl_formats::{Class, Failure, StoredMessage};
+use trstctl_formats::StoredMessage;
+
+pub use error::LogError;
+pub use jetstream::{JetStreamLog, STREAM};
+pub use memory::{MemoryLog, MemoryReader};
+pub use reader::JetStreamReader;
 
 /// What the leader says of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,110 +105,4 @@ pub trait LogReader: Send {
 
     /// What was read; valid after [`LogReader::next_batch`] has answered `None`.
     fn accounting(&self) -> &Accounting;
-}
-
-/// Why the log could not be used.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum LogError {
-    /// A URL, a file or a name that was configured cannot be used.
-    #[error("{what}: {reason}")]
-    Configuration {
-        /// Which one, without secrets.
-        what: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// Nobody listens to a subject.
-    #[error("nobody answers {subject} (503)")]
-    NoResponders {
-        /// The subject.
-        subject: String,
-    },
-    /// A subscriber stayed too far behind.
-    #[error("more than {limit_bytes} bytes of received messages waited to be read")]
-    Overrun {
-        /// The limit.
-        limit_bytes: usize,
-    },
-    /// No connection, or it was lost.
-    #[error("NATS at {url} cannot be reached: {reason}")]
-    Unreachable {
-        /// The server, without user information.
-        url: String,
-        /// What happened.
-        reason: String,
-    },
-    /// The server answered with a refusal.
-    #[error("NATS refused {what}: {reason}")]
-    Refused {
-        /// The request.
-        what: String,
-        /// The server's words, with its code.
-        reason: String,
-        /// What to do.
-        hint: String,
-    },
-    /// The stream does not exist.
-    #[error("there is no stream {stream}")]
-    NoStream {
-        /// Its name.
-        stream: String,
-    },
-    /// Sequences that were neither delivered nor confirmed deleted.
-    #[error("sequences {first} to {last} were neither delivered nor confirmed deleted")]
-    Unaccounted {
-        /// First missing sequence.
-        first: u64,
-        /// Last missing sequence.
-        last: u64,
-    },
-    /// An expected sequence did not hold.
-    #[error("expected last sequence {expected}, the log has {actual}")]
-    WrongLastSequence {
-        /// Expected.
-        expected: u64,
-        /// Found, 0 when the server does not say.
-        actual: u64,
-    },
-}
-
-impl From<LogError> for Failure {
-    fn from(error: LogError) -> Failure {
-        let message = error.to_string();
-        match error {
-            LogError::Configuration { .. } => {
-                Failure::new(Class::Usage, message, "Correct it, then run the same command again.")
-            }
-            LogError::NoResponders { .. } => Failure::new(
-                Class::Refused,
-                message,
-                "Check that JetStream is enabled for this account, and the JetStream domain.",
-            ),
-            LogError::Overrun { .. } => Failure::new(
-                Class::Internal,
-                message,
-                "Run the same command again; if it happens again, report it with the command line.",
-            ),
-            LogError::Unreachable { .. } => Failure::new(
-                Class::Unreachable,
-                message,
-                "Check TRSTCTL_NATS_URL, that the server runs, and the network between.",
-            ),
-            LogError::Refused { hint, .. } => Failure::new(Class::Refused, message, hint),
-            LogError::NoStream { .. } => Failure::new(
-                Class::NoStream,
-                message,
-                "Check TRSTCTL_NATS_URL and the account: only the server, restore and demo create the stream.",
-            ),
-            LogError::Unaccounted { first, .. } => Failure::new(
-                Class::Refused,
-                message,
-                "A replica lags or the stream is damaged: wait until the replicas are current, then run the same command again.",
-            )
-            .at_sequence(first),
-            LogError::WrongLastSequence { .. } => {
-                Failure::new(Class::Refused, message, "Somebody else appends to this log: stop that writer first.")
-            }
-        }
-    }
 }

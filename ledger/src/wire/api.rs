@@ -127,8 +127,8 @@ impl Connection {
     /// Asks `$JS.API.<endpoint>` (under the prefix or domain of this connection), once, and reads the answer.
     ///
     /// # Errors
-    /// [`ApiError::Refused`] with the server's code; [`ApiError::Failed`] when there is no JetStream, no permission,
-    /// no answer in time, or one that is not of the expected form.
+    /// [`ApiError::Refused`] with the server's code; [`ApiError::Failed`] when there is no JetStream
+    /// ([`LogError::NoResponders`]), no permission, no answer in time, or one that is not of the expected form.
     pub async fn api<T: DeserializeOwned>(
         &self,
         endpoint: &str,
@@ -137,7 +137,7 @@ impl Connection {
     ) -> Result<T, ApiError> {
         let body = serde_json::to_vec(body).map_err(|error| odd(endpoint, &error))?;
         let answer = self.api_bytes(endpoint, &body, deadline).await.map_err(ApiError::Failed)?;
-        read(endpoint, &answer)
+        read_answer(endpoint, &answer)
     }
 
     /// The same for a request without a body.
@@ -150,7 +150,7 @@ impl Connection {
         deadline: Duration,
     ) -> Result<T, ApiError> {
         let answer = self.api_bytes(endpoint, b"", deadline).await.map_err(ApiError::Failed)?;
-        read(endpoint, &answer)
+        read_answer(endpoint, &answer)
     }
 
     async fn api_bytes(
@@ -160,15 +160,7 @@ impl Connection {
         deadline: Duration,
     ) -> Result<bytes::Bytes, LogError> {
         let subject = self.api_subject(endpoint);
-        match self.request(&subject, body, deadline).await {
-            Ok(answer) => Ok(answer.payload_bytes()),
-            Err(LogError::NoResponders { .. }) => Err(LogError::Refused {
-                what: endpoint.to_owned(),
-                reason: "no JetStream answers here (503)".to_owned(),
-                hint: hint(code::NOT_ENABLED).to_owned(),
-            }),
-            Err(error) => Err(error),
-        }
+        Ok(self.request(&subject, body, deadline).await?.payload_bytes())
     }
 }
 
@@ -176,7 +168,7 @@ impl Connection {
 ///
 /// # Errors
 /// As [`Connection::api`].
-pub(crate) fn read<T: DeserializeOwned>(endpoint: &str, answer: &[u8]) -> Result<T, ApiError> {
+pub fn read_answer<T: DeserializeOwned>(endpoint: &str, answer: &[u8]) -> Result<T, ApiError> {
     let outcome: Outcome = serde_json::from_slice(answer).map_err(|error| odd(endpoint, &error))?;
     match outcome.error {
         Some(refusal) => Err(ApiError::Refused { endpoint: endpoint.to_owned(), refusal }),

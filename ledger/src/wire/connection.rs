@@ -22,9 +22,10 @@ pub struct Connection {
 
 struct Inner {
     shared: Arc<Shared>,
+    options: ConnectOptions,
     /// Prefix of the subjects that answers come by: `_INBOX.<unique>`.
     inbox: String,
-    pub(super) api_prefix: String,
+    api_prefix: String,
     next_sid: AtomicU64,
     next_token: AtomicU64,
     incoming: AbortHandle,
@@ -64,12 +65,20 @@ impl Connection {
         tokio::spawn(write_until_end(shared.clone(), write));
         let incoming = tokio::spawn(incoming::run(shared.clone(), read, received)).abort_handle();
         let (next_sid, next_token) = (AtomicU64::new(ANSWERS_SID + 1), AtomicU64::new(1));
-        Ok(Self { inner: Arc::new(Inner { shared, inbox, api_prefix, next_sid, next_token, incoming }) })
+        let options = options.clone();
+        Ok(Self {
+            inner: Arc::new(Inner { shared, options, inbox, api_prefix, next_sid, next_token, incoming }),
+        })
     }
 
     /// What the server said of itself.
     pub fn server(&self) -> &ServerInfo {
         &self.inner.shared.info
+    }
+
+    /// How it was made: whoever must, makes another like it.
+    pub fn options(&self) -> &ConnectOptions {
+        &self.inner.options
     }
 
     /// The server's URL, without user information.

@@ -97,16 +97,24 @@ impl fmt::Debug for Message {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wire::parse::{Limits, Op, Parsed, parse};
-
-    fn message(headers: &str) -> Message {
-        let input = format!("HMSG s 1 {0} {0}\r\n{headers}\r\n", headers.len());
+impl Message {
+    /// A message without payload, as a server would send it.
+    pub(crate) fn status_for_tests(subject: &str, headers: &str) -> Self {
+        use super::parse::{Limits, Op, Parsed, parse};
+        let input = format!("HMSG {subject} 1 {0} {0}\r\n{headers}\r\n", headers.len());
         match parse(input.as_bytes(), &Limits::default()) {
-            Ok(Parsed::Op(Op::Message(frame), _)) => Message::new(Bytes::from(input), frame),
+            Ok(Parsed::Op(Op::Message(frame), _)) => Self::new(Bytes::from(input), frame),
             other => panic!("{other:?}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(headers: &str) -> Message {
+        Message::status_for_tests("s", headers)
     }
 
     #[test]

@@ -27,7 +27,7 @@ mod server_url;
 mod subscription;
 mod tls;
 
-pub use api::{ApiError, ApiRefusal, code};
+pub use api::{ApiError, ApiRefusal, code, read_answer};
 pub use connection::Connection;
 pub use message::Message;
 pub use options::ConnectOptions;

@@ -1,0 +1,146 @@
+//! Why the log could not be used, and what the person on call does about it.
+
+use trstctl_formats::{Class, Failure};
+
+/// Why the log could not be used.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum LogError {
+    /// A URL, a file or a name that was configured cannot be used.
+    #[error("{what}: {reason}")]
+    Configuration {
+        /// Which one, without secrets.
+        what: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Nobody listens to a subject.
+    #[error("nobody answers {subject} (503)")]
+    NoResponders {
+        /// The subject.
+        subject: String,
+    },
+    /// A subscriber stayed too far behind.
+    #[error("more than {limit_bytes} bytes of received messages waited to be read")]
+    Overrun {
+        /// The limit.
+        limit_bytes: usize,
+    },
+    /// No connection, or it was lost.
+    #[error("NATS at {url} cannot be reached: {reason}")]
+    Unreachable {
+        /// The server, without user information.
+        url: String,
+        /// What happened.
+        reason: String,
+    },
+    /// The server answered with a refusal.
+    #[error("NATS refused {what}: {reason}")]
+    Refused {
+        /// The request.
+        what: String,
+        /// The server's words, with its code.
+        reason: String,
+        /// What to do.
+        hint: String,
+    },
+    /// The stream does not exist.
+    #[error("there is no stream {stream}")]
+    NoStream {
+        /// Its name.
+        stream: String,
+    },
+    /// Sequences that were neither delivered nor confirmed deleted.
+    #[error("sequences {first} to {last} were neither delivered nor confirmed deleted")]
+    Unaccounted {
+        /// First missing sequence.
+        first: u64,
+        /// Last missing sequence.
+        last: u64,
+    },
+    /// A sequence that the leader lists as deleted was delivered all the same.
+    #[error("sequence {sequence} was delivered although the leader lists it as deleted")]
+    DeletedYetDelivered {
+        /// The sequence.
+        sequence: u64,
+    },
+    /// The leader counts other messages than were delivered, although nobody changed the log meanwhile.
+    #[error("{read} messages were delivered, and the leader counts {counted}")]
+    MiscountedMessages {
+        /// Messages that were delivered.
+        read: u64,
+        /// Messages that the leader counts.
+        counted: u64,
+    },
+    /// An expected sequence did not hold.
+    #[error("expected last sequence {expected}, the log has {actual}")]
+    WrongLastSequence {
+        /// Expected.
+        expected: u64,
+        /// Found, 0 when the server does not say.
+        actual: u64,
+    },
+}
+
+impl LogError {
+    pub(super) fn beyond(through: u64, last: u64) -> Self {
+        Self::Refused {
+            what: format!("reading through sequence {through}"),
+            reason: format!("the last one is {last}"),
+            hint: "Choose a sequence that the log has reached.".to_owned(),
+        }
+    }
+}
+
+impl From<LogError> for Failure {
+    fn from(error: LogError) -> Failure {
+        let message = error.to_string();
+        match error {
+            LogError::Configuration { .. } => {
+                Failure::new(Class::Usage, message, "Correct it, then run the same command again.")
+            }
+            LogError::NoResponders { .. } => Failure::new(
+                Class::Refused,
+                message,
+                "If it is JetStream's ($JS.API): enable JetStream for this account, or check the JetStream domain. If it is events.…: \
+                 the stream is absent or has no leader.",
+            ),
+            LogError::Overrun { .. } => Failure::new(
+                Class::Internal,
+                message,
+                "Run the same command again; if it happens again, report it with the command line.",
+            ),
+            LogError::Unreachable { .. } => Failure::new(
+                Class::Unreachable,
+                message,
+                "Check TRSTCTL_NATS_URL, that the server runs, and the network between.",
+            ),
+            LogError::Refused { hint, .. } => Failure::new(Class::Refused, message, hint),
+            LogError::NoStream { .. } => Failure::new(
+                Class::NoStream,
+                message,
+                "Check TRSTCTL_NATS_URL and the account: only the server, restore and demo create the stream.",
+            ),
+            LogError::Unaccounted { first, .. } => Failure::new(
+                Class::Refused,
+                message,
+                "A replica lags or the stream is damaged: wait until the replicas are current, then run the same command again.",
+            )
+            .at_sequence(first),
+            LogError::DeletedYetDelivered { sequence } => Failure::new(
+                Class::Refused,
+                message,
+                "The replicas of the stream differ: let NATS repair them (`nats stream cluster peer-remove` of the wrong one), \
+                 then run the same command again.",
+            )
+            .at_sequence(sequence),
+            LogError::MiscountedMessages { .. } => Failure::new(
+                Class::Refused,
+                message,
+                "The stream is damaged or a replica lags: check `nats stream info`, then run the same command again.",
+            ),
+            LogError::WrongLastSequence { .. } => {
+                Failure::new(Class::Refused, message, "Somebody else appends to this log: stop that writer first.")
+            }
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! Reads a range of the log completely, or fails and names what is missing.
+//!
+//! The consumer hands out what it has; what it skips is believed to be deleted only on the word of the stream's leader:
+//! 1. Before reading, the leader lists its deleted sequences. What it lists must not be delivered.
+//! 2. A sequence that was skipped must be on that list, below the stream's first, or be denied by STREAM.MSG.GET; otherwise
+//!    the replica that serves the consumer lags or is damaged, and another consumer begins at that sequence.
+//! 3. The end is reached when the last sequence was delivered or accounted for as in 2, never because the consumer says that
+//!    nothing is pending.
+//! 4. Afterwards the leader is asked again: what was skipped is still gone, and where nothing changed meanwhile and the whole
+//!    log was read, its count of messages is the number of those delivered.
+//!
+//! Every retry is bounded and starts anew with every step forward.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use trstctl_formats::StoredMessage;
+
+use super::link::{Attempts, Link, Trouble};
+use super::source::{Delivered, Source};
+use super::stream::{StreamInfo, StreamRequests};
+use super::{Accounting, LogError, LogReader};
+use crate::wire::Connection;
+
+/// Without a message for so long, the leader is asked whether there is any.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// So many silences in a row, while the leader has messages, end a consumer.
+const SILENCES: u32 = 4;
+/// Questions about single sequences that are under way at once.
+const QUESTIONS: usize = 64;
+
+/// A complete reading of a stream.
+pub struct JetStreamReader {
+    link: Arc<Link>,
+    stream: String,
+    from: u64,
+    through: u64,
+    /// The first sequence that is neither handed out nor accounted for.
+    next: u64,
+    before: StreamInfo,
+    source: Option<Source>,
+    /// Received and not yet looked at.
+    received: VecDeque<Delivered>,
+    silences: u32,
+    /// Nothing more is expected: the leader is to be asked whether that is so.
+    doubt: Doubt,
+    attempts: Attempts,
+    accounting: Accounting,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Doubt {
+    None,
+    AskLeader,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Reading,
+    Finished,
+}
+
+impl JetStreamReader {
+    pub(super) async fn open(
+        link: Arc<Link>,
+        stream: &str,
+        from: u64,
+        through: u64,
+    ) -> Result<Self, LogError> {
+        let from = from.max(1);
+        let mut reader = Self {
+            link,
+            stream: stream.to_owned(),
+            from,
+            through,
+            next: from,
+            before: StreamInfo::default(),
+            source: None,
+            received: VecDeque::new(),
+            silences: 0,
+            doubt: Doubt::None,
+            attempts: Attempts::new(),
+            accounting: Accounting::default(),
+            phase: Phase::Reading,
+        };
+        reader.before = reader.leader_info().await?;
+        if through > reader.before.state.last_seq {
+            return Err(LogError::beyond(through, reader.before.state.last_seq));
+        }
+        Ok(reader)
+    }
+
+    /// The leader's word, its list of deleted sequences included; its log must reach to the end of what is read. A leader
+    /// that has just been elected may be behind for a moment.
+    async fn leader_info(&self) -> Result<StreamInfo, LogError> {
+        let mut attempts = Attempts::new();
+        loop {
+            let trouble = match self.try_leader_info().await {
+                Ok(info) if info.state.last_seq >= self.before.state.last_seq => return Ok(info),
+                Ok(info) => Trouble::Passing(LogError::Unaccounted {
+                    first: info.state.last_seq + 1,
+                    last: self.before.state.last_seq,
+                }),
+                Err(trouble) => trouble,
+            };
+            attempts.after(trouble).await?;
+        }
+    }
+
+    async fn try_leader_info(&self) -> Result<StreamInfo, Trouble> {
+        let connection = self.link.connection().await?;
+        let requests = StreamRequests::new(&connection, &self.stream)?;
+        requests.info_with_deleted().await.map_err(|error| Trouble::about_stream(&self.stream, error))
+    }
+
+    /// One step: messages, or `None` when something else happened.
+    async fn step(&mut self) -> Result<Option<Vec<StoredMessage>>, Trouble> {
+        if self.received.is_empty() && self.doubt == Doubt::AskLeader {
+            self.doubt = Doubt::None;
+            self.ask_whether_rest_is_gone().await?;
+            return Ok(None);
+        }
+        if self.received.is_empty() {
+            self.receive().await?;
+        }
+        let batch = self.take_received().await?;
+        Ok((!batch.is_empty()).then_some(batch))
+    }
+
+    async fn receive(&mut self) -> Result<(), Trouble> {
+        let source = match &mut self.source {
+            Some(source) => source,
+            None => {
+                let connection = self.link.connection().await?;
+                let (source, pending) = Source::open(connection, &self.stream, self.next).await?;
+                if pending == 0 {
+                    self.doubt = Doubt::AskLeader;
+                }
+                self.source.insert(source)
+            }
+        };
+        match source.receive(PATIENCE).await? {
+            Some(delivered) => {
+                self.silences = 0;
+                self.received.extend(delivered);
+            }
+            None => {
+                self.silences += 1;
+                self.doubt = Doubt::AskLeader;
+            }
+        }
+        if self.silences > SILENCES {
+            return Err(Trouble::Passing(LogError::Unaccounted { first: self.next, last: self.through }));
+        }
+        Ok(())
+    }
+
+    /// Takes what was received, up to a gap that is not on the list: the messages before it leave first, and no error may
+    /// lose them.
+    async fn take_received(&mut self) -> Result<Vec<StoredMessage>, Trouble> {
+        let mut batch = Vec::with_capacity(self.received.len());
+        while let Some(sequence) = self.received.front().map(|delivered| delivered.message.sequence) {
+            let skipped = self.next..=sequence.saturating_sub(1).min(self.through);
+            let smooth = sequence >= self.next
+                && (skipped.is_empty() || self.listed_as_deleted(*skipped.start(), *skipped.end()));
+            if !smooth && !batch.is_empty() {
+                break;
+            }
+            if sequence < self.next {
+                return Err(self.missing(sequence, sequence));
+            }
+            if !smooth {
+                self.confirm_deleted(*skipped.start(), *skipped.end()).await?;
+            }
+            if !skipped.is_empty() {
+                self.skip_through(*skipped.end());
+            }
+            if sequence > self.through {
+                self.received.clear();
+                break;
+            }
+            batch.extend(self.take_front()?);
+        }
+        self.accounting.records += batch.len() as u64;
+        if !batch.is_empty() {
+            self.attempts = Attempts::new();
+        }
+        Ok(batch)
+    }
+
+    fn take_front(&mut self) -> Result<Option<StoredMessage>, Trouble> {
+        let Some(Delivered { message, pending }) = self.received.pop_front() else { return Ok(None) };
+        if self.before.state.deleted.contains(message.sequence) {
+            return Err(Trouble::Final(LogError::DeletedYetDelivered { sequence: message.sequence }));
+        }
+        if pending == 0 {
+            self.doubt = Doubt::AskLeader;
+        }
+        self.next = message.sequence + 1;
+        Ok(Some(message))
+    }
+
+    fn skip_through(&mut self, last: u64) {
+        let first = self.next;
+        self.next = last + 1;
+        match self.accounting.gaps.last_mut() {
+            Some(gap) if gap.1 + 1 == first => gap.1 = last,
+            _ => self.accounting.gaps.push((first, last)),
+        }
+    }
+
+    fn listed_as_deleted(&self, first: u64, last: u64) -> bool {
+        unlisted(&self.before, first, last).is_empty()
+    }
+
+    /// The consumer has nothing, but only the leader knows whether there is nothing.
+    async fn ask_whether_rest_is_gone(&mut self) -> Result<(), Trouble> {
+        let last = self.through;
+        // The first message that the leader still has settles it; usually that is the very next one.
+        if !self.listed_as_deleted(self.next, self.next)
+            && self.first_existing(vec![(self.next, self.next)]).await?.is_some()
+        {
+            return Ok(());
+        }
+        let info = self.leader_info().await?;
+        if self.first_existing(unlisted(&info, self.next, last)).await?.is_none() {
+            self.skip_through(last);
+        }
+        Ok(())
+    }
+
+    /// Every sequence of a skipped range is gone, on the leader's word; otherwise the consumer's replica is not to be
+    /// relied upon, and the next one begins at the missing sequence.
+    async fn confirm_deleted(&mut self, first: u64, last: u64) -> Result<(), Trouble> {
+        let info = self.leader_info().await?;
+        match self.first_existing(unlisted(&info, first, last)).await? {
+            None => Ok(()),
+            Some(missing) => {
+                if missing > first {
+                    self.skip_through(missing - 1);
+                }
+                Err(self.missing(missing, last))
+            }
+        }
+    }
+
+    fn missing(&self, first: u64, last: u64) -> Trouble {
+        Trouble::Passing(LogError::Unaccounted { first, last })
+    }
+
+    /// The first sequence of these ranges whose message the leader has.
+    async fn first_existing(&self, ranges: Vec<(u64, u64)>) -> Result<Option<u64>, Trouble> {
+        if ranges.is_empty() {
+            return Ok(None);
+        }
+        let connection = self.link.connection().await?;
+        let sequences = ranges.into_iter().flat_map(|(first, last)| first..=last);
+        let answers = stream::iter(sequences)
+            .map(|sequence| has_message(&connection, &self.stream, sequence))
+            .buffered(QUESTIONS)
+            .try_filter_map(|(sequence, exists)| std::future::ready(Ok(exists.then_some(sequence))));
+        std::pin::pin!(answers).try_next().await
+    }
+
+    /// Rule 4.
+    async fn finish(&mut self) -> Result<(), LogError> {
+        let after = self.leader_info().await?;
+        let mut doubtful = Vec::new();
+        for &(first, last) in &self.accounting.gaps {
+            doubtful.extend(unlisted(&after, first, last));
+        }
+        if let Some(sequence) = self.retrying_first_existing(doubtful).await? {
+            return Err(LogError::Unaccounted { first: sequence, last: sequence });
+        }
+        self.check_count(&after)?;
+        if let Some(source) = self.source.take() {
+            source.close().await;
+        }
+        Ok(())
+    }
+
+    fn check_count(&self, after: &StreamInfo) -> Result<(), LogError> {
+        let unchanged = after.state.holds_the_same_as(&self.before.state);
+        let whole = self.from <= after.state.first_seq && self.through == after.state.last_seq;
+        let (read, counted) = (self.accounting.records, after.state.messages);
+        if unchanged && whole && read != counted {
+            return Err(LogError::MiscountedMessages { read, counted });
+        }
+        Ok(())
+    }
+
+    async fn retrying_first_existing(&self, ranges: Vec<(u64, u64)>) -> Result<Option<u64>, LogError> {
+        let mut attempts = Attempts::new();
+        loop {
+            match self.first_existing(ranges.clone()).await {
+                Ok(found) => return Ok(found),
+                Err(trouble) => attempts.after(trouble).await?,
+            }
+        }
+    }
+
+    /// Begins again at the first sequence that was not handed out, unless there have been enough attempts.
+    async fn start_over(&mut self, trouble: Trouble) -> Result<(), LogError> {
+        self.received.clear();
+        self.silences = 0;
+        if let Some(source) = self.source.take() {
+            source.close().await;
+        }
+        self.attempts.after(trouble).await
+    }
+}
+
+impl LogReader for JetStreamReader {
+    async fn next_batch(&mut self) -> Result<Option<Vec<StoredMessage>>, LogError> {
+        while self.phase == Phase::Reading && self.next <= self.through {
+            match self.step().await {
+                Ok(Some(batch)) => return Ok(Some(batch)),
+                Ok(None) => {}
+                Err(trouble) => self.start_over(trouble).await?,
+            }
+        }
+        if self.phase == Phase::Reading {
+            self.finish().await?;
+            self.phase = Phase::Finished;
+        }
+        Ok(None)
+    }
+
+    fn accounting(&self) -> &Accounting {
+        &self.accounting
+    }
+}
+
+/// The parts of a range that the leader does not list as deleted and that are not below its first message.
+fn unlisted(info: &StreamInfo, first: u64, last: u64) -> Vec<(u64, u64)> {
+    let first = first.max(info.state.log_state().first_sequence);
+    if first > last { Vec::new() } else { info.state.deleted.outside(first, last) }
+}
+
+async fn has_message(connection: &Connection, stream: &str, sequence: u64) -> Result<(u64, bool), Trouble> {
+    Ok((sequence, StreamRequests::new(connection, stream)?.has_message(sequence).await?))
+}

@@ -1,0 +1,229 @@
+//! Requests about one stream: its state and configuration from the leader, single messages, deletion.
+//!
+//! INFO, MSG.GET and MSG.DELETE are answered by the stream's leader alone; a direct get, which any replica answers, is
+//! never used to learn whether a message exists (trap 3).
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+pub use super::deleted::Ranges;
+use super::{LogError, LogState};
+use crate::wire::{ApiError, Connection, code};
+
+/// Longest wait for an answer about a stream.
+pub const DEADLINE: Duration = Duration::from_secs(10);
+/// A list of more deleted sequences than this is not asked for: the server writes it in one answer, eight bytes and more
+/// for each, and ends connections that have 64 MiB waiting.
+pub(super) const LONGEST_LIST: u64 = 3_000_000;
+
+/// What the leader says of a stream.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct StreamInfo {
+    /// The configuration as the server keeps it, with what it adds.
+    pub config: Map<String, Value>,
+    /// When it was created, RFC 3339.
+    #[serde(default)]
+    pub created: String,
+    /// State.
+    pub state: StreamState,
+    /// Its place in a cluster; `None` on a single server.
+    #[serde(default)]
+    pub cluster: Option<ClusterInfo>,
+}
+
+/// State of a stream as the server counts it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct StreamState {
+    /// Messages.
+    pub messages: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// First sequence as the server says it; see [`StreamState::log_state`].
+    pub first_seq: u64,
+    /// Store time of the first message, RFC 3339.
+    #[serde(default)]
+    pub first_ts: String,
+    /// Last sequence ever used.
+    pub last_seq: u64,
+    /// Store time of the last message, RFC 3339.
+    #[serde(default)]
+    pub last_ts: String,
+    /// Consumers.
+    #[serde(default)]
+    pub consumer_count: u64,
+    /// Deleted sequences between first and last.
+    #[serde(default)]
+    pub num_deleted: u64,
+    /// Those sequences, when they were asked for. 2.9 leaves some out.
+    #[serde(default)]
+    pub deleted: Ranges,
+}
+
+impl StreamState {
+    /// The same in the words of the log: an empty stream begins after its last sequence, whatever the server says.
+    pub fn log_state(&self) -> LogState {
+        let first_sequence = if self.messages == 0 { self.last_seq + 1 } else { self.first_seq };
+        LogState {
+            first_sequence,
+            last_sequence: self.last_seq,
+            messages: self.messages,
+            len_bytes: self.bytes,
+        }
+    }
+
+    /// Nothing was appended or deleted between the two.
+    pub(super) fn holds_the_same_as(&self, other: &Self) -> bool {
+        let content = |state: &Self| (state.log_state(), state.num_deleted);
+        content(self) == content(other)
+    }
+}
+
+/// The servers that keep a stream.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ClusterInfo {
+    /// The leader's name; empty when there is none.
+    pub leader: String,
+    /// The others. Their word of being current is not relied upon.
+    pub replicas: Vec<Replica>,
+}
+
+/// One of the servers that follow a stream's leader.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Replica {
+    /// Its name.
+    pub name: String,
+    /// The leader believes that it is up to date.
+    pub current: bool,
+    /// It is not there.
+    pub offline: bool,
+    /// Operations that it is behind.
+    pub lag: u64,
+}
+
+impl StreamInfo {
+    /// A text of the configuration, empty when it is not there.
+    fn config_text(&self, key: &str) -> &str {
+        self.config.get(key).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// The description, which carries the mark of an unverified restore.
+    pub fn description(&self) -> &str {
+        self.config_text("description")
+    }
+
+    /// Copies that the stream is configured to have.
+    pub fn replicas(&self) -> u64 {
+        self.config.get("num_replicas").and_then(Value::as_u64).unwrap_or(1)
+    }
+}
+
+/// A stream by its name, on a connection.
+#[derive(Clone, Copy)]
+pub struct StreamRequests<'a> {
+    connection: &'a Connection,
+    stream: &'a str,
+}
+
+impl<'a> StreamRequests<'a> {
+    /// Requests about `stream`.
+    ///
+    /// # Errors
+    /// [`LogError::Configuration`] when that cannot be a stream's name.
+    pub fn new(connection: &'a Connection, stream: &'a str) -> Result<Self, LogError> {
+        let odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '.' | '*' | '>' | '/' | '\\');
+        if stream.is_empty() || stream.contains(odd) {
+            return Err(LogError::Configuration {
+                what: format!("stream name {stream:?}"),
+                reason: "it is empty or holds one of . * > / \\ or white space".to_owned(),
+            });
+        }
+        Ok(Self { connection, stream })
+    }
+
+    /// State and configuration, without the list of deleted sequences.
+    ///
+    /// # Errors
+    /// [`ApiError::Refused`] with [`code::STREAM_NOT_FOUND`] when there is none.
+    pub async fn info(self) -> Result<StreamInfo, ApiError> {
+        self.connection.api_get(&format!("STREAM.INFO.{}", self.stream), DEADLINE).await
+    }
+
+    /// The same with the list of deleted sequences, unless it is too long to be asked for.
+    ///
+    /// # Errors
+    /// As [`StreamRequests::info`].
+    pub async fn info_with_deleted(self) -> Result<StreamInfo, ApiError> {
+        let info = self.info().await?;
+        if info.state.num_deleted == 0 || info.state.num_deleted > LONGEST_LIST {
+            return Ok(info);
+        }
+        let endpoint = format!("STREAM.INFO.{}", self.stream);
+        self.connection.api(&endpoint, &json!({"deleted_details": true}), DEADLINE).await
+    }
+
+    /// Whether the leader has the message of this sequence.
+    ///
+    /// # Errors
+    /// When the leader gives no answer, or another than yes or no.
+    pub async fn has_message(self, sequence: u64) -> Result<bool, ApiError> {
+        #[derive(Deserialize)]
+        struct Found {}
+        let endpoint = format!("STREAM.MSG.GET.{}", self.stream);
+        match self.connection.api::<Found>(&endpoint, &json!({"seq": sequence}), DEADLINE).await {
+            Ok(Found {}) => Ok(true),
+            Err(error) if error.err_code() == code::NO_MESSAGE_FOUND => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Deletes one message, for tests and demos: the stream must allow it.
+    ///
+    /// # Errors
+    /// When the stream denies it, or there is no such message.
+    pub async fn delete_message(self, sequence: u64) -> Result<(), ApiError> {
+        let endpoint = format!("STREAM.MSG.DELETE.{}", self.stream);
+        let body = json!({"seq": sequence, "no_erase": true});
+        self.connection.api::<Done>(&endpoint, &body, DEADLINE).await.map(|_| ())
+    }
+
+    /// Deletes all messages below `keep_from`, for tests and demos: the stream must allow it.
+    ///
+    /// # Errors
+    /// When the stream denies it.
+    pub async fn purge_below(self, keep_from: u64) -> Result<(), ApiError> {
+        let endpoint = format!("STREAM.PURGE.{}", self.stream);
+        self.connection.api::<Done>(&endpoint, &json!({"seq": keep_from}), DEADLINE).await.map(|_| ())
+    }
+
+    /// Creates the stream; the answer's configuration is what the server took, which may be less than was asked for.
+    ///
+    /// # Errors
+    /// When the server refuses it.
+    pub async fn create(self, config: &Map<String, Value>) -> Result<StreamInfo, ApiError> {
+        self.connection.api(&format!("STREAM.CREATE.{}", self.stream), config, DEADLINE).await
+    }
+
+    /// Changes the configuration.
+    ///
+    /// # Errors
+    /// When the server refuses it.
+    pub async fn update(self, config: &Map<String, Value>) -> Result<StreamInfo, ApiError> {
+        self.connection.api(&format!("STREAM.UPDATE.{}", self.stream), config, DEADLINE).await
+    }
+
+    /// Deletes the stream with all its messages.
+    ///
+    /// # Errors
+    /// When the server refuses it.
+    pub async fn delete(self) -> Result<(), ApiError> {
+        self.connection.api_get::<Done>(&format!("STREAM.DELETE.{}", self.stream), DEADLINE).await.map(|_| ())
+    }
+}
+
+/// An answer that says nothing but that it was done.
+#[derive(Deserialize)]
+struct Done {}
