@@ -1,11 +1,6 @@
 //! The unprivileged account that PostgreSQL runs as when we are root, because it refuses root.
 
-use std::{
-    ffi::OsStr,
-    os::unix::fs::chown,
-    path::Path,
-    process::{Command, Output},
-};
+use std::{os::unix::fs::chown, path::Path, process::Command};
 
 use crate::EngineError;
 
@@ -31,17 +26,12 @@ impl Account {
         Account { other: None }
     }
 
-    /// The process's own account, or for root the first unprivileged one that exists.
-    pub fn unprivileged() -> Result<Account, EngineError> {
+    /// The process's own account, or for root an unprivileged one.
+    pub fn unprivileged() -> Account {
         if !rustix::process::geteuid().is_root() {
-            return Ok(Account::own());
+            return Account::own();
         }
-        let other = NAMES.iter().find_map(|name| Other::look_up(name)).ok_or(EngineError::Missing {
-            program: "the user `postgres`",
-            package: "postgresql",
-            variable: "TRSTCTL_POSTGRES_BIN_DIR",
-        })?;
-        Ok(Account { other: Some(other) })
+        Account { other: NAMES.iter().find_map(|name| Other::look_up(name)) }
     }
 
     /// Makes this account the owner of `path`.
@@ -67,31 +57,28 @@ impl Account {
             .into()
     }
 
-    /// Runs a command as this account, in `/`, and returns what it said.
-    pub fn run(&self, program: &Path, arguments: &[&OsStr]) -> std::io::Result<Output> {
-        Command::new("setpriv")
-            .args(self.setpriv_options())
-            .arg(program)
-            .args(arguments)
-            .current_dir("/")
-            .output()
+    /// `setpriv` that goes on to run, as this account, the command whose words are added.
+    fn setpriv(&self) -> Command {
+        let mut setpriv = Command::new("setpriv");
+        setpriv.args(self.setpriv_options()).arg("--").current_dir("/");
+        setpriv
     }
 
     /// Names the first folder on the way to `path` (itself included) that this account cannot enter.
     pub fn check_traversable(&self, path: &Path) -> Result<(), EngineError> {
         let Some(other) = &self.other else { return Ok(()) };
-        let enters = |folder: &&Path| {
-            let test = [OsStr::new("-x"), folder.as_os_str()];
-            self.run(Path::new("test"), &test).is_ok_and(|output| output.status.success())
-        };
         let mut folders: Vec<&Path> = path.ancestors().collect();
         folders.reverse();
-        match folders.iter().find(|folder| !enters(folder)) {
-            Some(folder) => {
-                Err(EngineError::Untraversable { folder: folder.to_path_buf(), account: other.name.clone() })
+        for folder in folders {
+            let enters = self.setpriv().args(["test", "-x"]).arg(folder).status();
+            if !enters.map_err(EngineError::io("running", "setpriv"))?.success() {
+                return Err(EngineError::Untraversable {
+                    folder: folder.to_owned(),
+                    account: other.name.clone(),
+                });
             }
-            None => Ok(()),
         }
+        Ok(())
     }
 }
 

@@ -5,9 +5,12 @@
 
 use std::{fs::File, io::Read, net::TcpListener};
 
+use crate::EngineError;
+
 /// Ports from here on, outside the range (32768 and up) from which Linux serves outgoing connections.
 const FIRST_PORT: u16 = 20_000;
 const PORTS: u16 = 12_000;
+const PORT_ATTEMPTS: usize = 5;
 
 /// `N` bytes from the system's random source.
 fn random<const N: usize>() -> [u8; N] {
@@ -32,6 +35,18 @@ pub fn name() -> String {
 pub fn free_ports<const N: usize>() -> [u16; N] {
     let held: [TcpListener; N] = std::array::from_fn(|_| free_listener());
     held.map(|listener| listener.local_addr().expect("a bound listener has an address").port())
+}
+
+/// Repeats a start with other ports when somebody else took one that was free just before.
+pub fn another_port_if_taken<T>(mut start: impl FnMut() -> Result<T, EngineError>) -> Result<T, EngineError> {
+    for _ in 1..PORT_ATTEMPTS {
+        match start() {
+            Err(EngineError::Ended { tail, .. })
+                if tail.to_lowercase().contains("address already in use") => {}
+            done => return done,
+        }
+    }
+    start()
 }
 
 fn free_listener() -> TcpListener {

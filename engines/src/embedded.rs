@@ -6,9 +6,8 @@
 //! `kill -9` the next command waits until the old ones are gone.
 
 use std::{
-    fs::{self, OpenOptions},
-    io::Write,
-    os::unix::{fs::OpenOptionsExt, net::UnixStream},
+    fmt, fs,
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -52,6 +51,16 @@ pub enum Role {
     Owner,
     /// They belong to another process, and end with that.
     Guest,
+}
+
+impl fmt::Debug for Embedded {
+    /// Without the log's login.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Embedded")
+            .field("role", &self.role())
+            .field("port", &self.state.nats.port)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The engines of a data directory, ready for use.
@@ -98,7 +107,7 @@ impl Embedded {
     /// # Errors
     /// As [`Embedded::open`].
     pub fn open_with(data_dir: &Path, options: &EmbeddedOptions) -> Result<Embedded, EngineError> {
-        let data_dir = folder::create(data_dir, &Account::unprivileged()?)?;
+        let data_dir = folder::create(data_dir, &Account::unprivileged())?;
         let lock = data_dir.join("lock");
         let start = Instant::now();
         loop {
@@ -129,7 +138,8 @@ impl Embedded {
             ready_within: options.ready_within,
             ..PostgresOptions::default()
         })?;
-        let state = State { owner: Identity::own(), nats: nats.address(), postgres: postgres.address() };
+        let state =
+            State { owner: Identity::own(), nats: nats.address().clone(), postgres: postgres.address() };
         state.write(&state_path)?;
         Ok(Embedded { state, owned: Some(Owned { state_path, nats, postgres, _lock: lock }) })
     }
@@ -207,12 +217,9 @@ impl State {
     /// Whole or not at all.
     fn write(&self, path: &Path) -> Result<(), EngineError> {
         let unfinished = path.with_extension("json.new");
-        let _ = fs::remove_file(&unfinished);
         let text = serde_json::to_vec_pretty(self).expect("strings and numbers are always JSON");
-        let mut options = OpenOptions::new();
-        let file = options.write(true).create_new(true).mode(0o600).open(&unfinished);
-        let written = file.and_then(|mut file| file.write_all(&text));
-        written.and_then(|()| fs::rename(&unfinished, path)).map_err(EngineError::io("writing", path))
+        folder::write_private(&unfinished, &text)?;
+        fs::rename(&unfinished, path).map_err(EngineError::io("renaming", &unfinished))
     }
 }
 

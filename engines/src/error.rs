@@ -37,7 +37,7 @@ pub enum EngineError {
         source: io::Error,
     },
     /// The unprivileged account that PostgreSQL runs as cannot pass a folder above its data.
-    #[error("{} cannot be entered by the user {account}, as which PostgreSQL runs because it refuses root: allow it (chmod o+x), or choose another data directory", .folder.display())]
+    #[error("{} cannot be entered by the user {account}, as which PostgreSQL runs because it refuses root: allow it (chmod o+x), or choose another place (data directory, TMPDIR)", .folder.display())]
     Untraversable {
         /// The first folder that cannot be entered.
         folder: PathBuf,
@@ -84,7 +84,7 @@ pub enum EngineError {
         /// End of the log.
         tail: String,
     },
-    /// A program of the engine (initdb, psql) refused.
+    /// A program of the engine (psql) refused.
     #[error("{program} failed: {output}")]
     Refused {
         /// Name of the program.

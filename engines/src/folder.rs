@@ -5,8 +5,8 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
-    io,
-    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     process::Stdio,
     sync::Once,
@@ -105,6 +105,15 @@ pub fn create(path: &Path, account: &Account) -> Result<PathBuf, EngineError> {
     let path = path.canonicalize().map_err(EngineError::io("opening", path))?;
     account.check_traversable(&path)?;
     Ok(path)
+}
+
+/// Writes a file that only this user can read, whatever the file was before.
+pub fn write_private(path: &Path, content: &[u8]) -> Result<(), EngineError> {
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create(true).truncate(true).mode(0o600).open(path);
+    let protected =
+        file.and_then(|file| file.set_permissions(fs::Permissions::from_mode(0o600)).map(|()| file));
+    protected.and_then(|mut file| file.write_all(content)).map_err(EngineError::io("writing", path))
 }
 
 /// A lock on a folder, held until every copy of it is closed.
@@ -206,7 +215,7 @@ mod tests {
         let closed = tempfile::tempdir().unwrap();
         fs::set_permissions(closed.path(), fs::Permissions::from_mode(0o700)).unwrap();
         let data = Data::Dir(closed.path().join("a/b"));
-        let error = Folder::open(&data, &Account::unprivileged().unwrap(), Duration::ZERO).unwrap_err();
+        let error = Folder::open(&data, &Account::unprivileged(), Duration::ZERO).unwrap_err();
         assert!(
             matches!(&error, EngineError::Untraversable { folder, .. } if folder == closed.path()),
             "{error}"

@@ -2,6 +2,8 @@
 
 use std::{fs, process};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 /// The part of `/proc/PID/stat` that is needed here.
 pub struct Stat {
     pub parent: u32,
@@ -30,14 +32,33 @@ pub struct Identity {
 impl Identity {
     /// This process.
     pub fn own() -> Identity {
-        let pid = process::id();
-        Identity { pid, started: Stat::of(pid).map_or(0, |stat| stat.started) }
+        Identity::of(process::id()).expect("Linux always has /proc, and we live")
+    }
+
+    fn of(pid: u32) -> Option<Identity> {
+        Stat::of(pid).map(|Stat { started, .. }| Identity { pid, started })
+    }
+
+    /// `kill -9`, unless it has ended.
+    pub fn kill_9(&self) {
+        if let Some(pid) = Pid::from_raw(self.pid.cast_signed()).filter(|_| self.is_alive()) {
+            // It may end by itself just now, which is as good.
+            let _ = kill_process(pid, Signal::KILL);
+        }
     }
 
     /// Whether that very process still lives.
     pub fn is_alive(&self) -> bool {
         Stat::of(self.pid).is_some_and(|stat| stat.started == self.started)
     }
+}
+
+/// A process and its children, the process first.
+pub fn with_children(pid: u32) -> Vec<Identity> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let children = pids.filter(|child| Stat::of(*child).is_some_and(|stat| stat.parent == pid));
+    std::iter::once(pid).chain(children).filter_map(Identity::of).collect()
 }
 
 #[cfg(test)]

@@ -15,9 +15,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
-
-use crate::{EngineError, account::Account, folder::Lock, process::Stat};
+use crate::{
+    EngineError,
+    account::Account,
+    folder::Lock,
+    process::{self, Identity, Stat},
+};
 
 const POLL: Duration = Duration::from_millis(10);
 /// How much of a log an error quotes.
@@ -49,7 +52,7 @@ pub struct Order<'a> {
 #[derive(Debug)]
 pub struct Supervised {
     shell: Child,
-    pid: Pid,
+    pid: u32,
     engine: &'static str,
     log: PathBuf,
 }
@@ -81,7 +84,7 @@ impl Supervised {
 
     /// The engine's process id.
     pub fn pid(&self) -> u32 {
-        self.pid.as_raw_nonzero().get().unsigned_abs()
+        self.pid
     }
 
     /// Whether the engine lives. Its parent is looked at too, since a process id may be given to another process.
@@ -89,15 +92,24 @@ impl Supervised {
         Stat::of(self.pid()).is_some_and(|stat| stat.parent == self.shell.id())
     }
 
-    /// `kill -9`, and waits until the engine is gone. Its folder stays.
+    /// `kill -9` of the engine and its children (PostgreSQL's sessions), and waits until they are gone. The folder stays.
     pub fn kill_9(&mut self) {
-        if self.is_running() {
-            // It may end by itself just now, which is as good.
-            let _ = kill_process(self.pid, Signal::KILL);
+        if !self.is_running() {
+            return;
         }
+        let processes = process::with_children(self.pid());
+        processes.iter().for_each(Identity::kill_9);
+        while self.is_running() || processes.iter().any(Identity::is_alive) {
+            std::thread::sleep(POLL);
+        }
+    }
+
+    /// Waits until the engine, one that ends by itself, has done so. Returns the end of its log.
+    pub fn wait_end(&self) -> String {
         while self.is_running() {
             std::thread::sleep(POLL);
         }
+        tail(&self.log)
     }
 
     /// Waits until `check` says yes. An engine that ends, or is not ready in time, is an error with the end of its log.
@@ -145,12 +157,11 @@ impl Drop for Supervised {
     }
 }
 
-fn read_pid(shell: &mut Child) -> std::io::Result<Pid> {
+fn read_pid(shell: &mut Child) -> std::io::Result<u32> {
     let mut line = String::new();
     let stdout = shell.stdout.take().expect("standard output is piped");
     BufReader::new(stdout).read_line(&mut line)?;
-    let pid = line.trim().parse().ok().and_then(Pid::from_raw);
-    pid.ok_or_else(|| std::io::Error::other("the supervising shell named no process id"))
+    line.trim().parse().map_err(|_| std::io::Error::other("the supervising shell named no process id"))
 }
 
 /// Keeps one old log, so that logs of a lasting data directory stay bounded over many starts.

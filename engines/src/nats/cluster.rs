@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{NatsOptions, NatsServer, another_port_if_taken, config::Cluster};
+use super::{NatsOptions, NatsServer, config::Cluster};
 use crate::{Data, EngineError, chance};
 
 const PROBE_STREAM: &str = "TRSTCTL_ENGINES_READY";
 const POLL: Duration = Duration::from_millis(50);
 
 /// A running cluster, stopped on drop.
+#[derive(Debug)]
 pub struct NatsCluster {
     members: Vec<NatsServer>,
     ready_within: Duration,
@@ -32,7 +33,7 @@ impl NatsCluster {
     /// # Errors
     /// As [`NatsServer::start`].
     pub fn start_with(size: usize, options: NatsOptions) -> Result<NatsCluster, EngineError> {
-        another_port_if_taken(|| NatsCluster::try_start(size, &options))
+        chance::another_port_if_taken(|| NatsCluster::try_start(size, &options))
     }
 
     fn try_start(size: usize, options: &NatsOptions) -> Result<NatsCluster, EngineError> {
@@ -69,16 +70,16 @@ impl NatsCluster {
     /// A member that ended, or the cluster is late.
     pub fn wait_ready(&self) -> Result<(), EngineError> {
         let start = Instant::now();
-        self.members
-            .iter()
-            .try_for_each(|member| member.wait_within(self.ready_within, || member.probe().map(drop)))?;
+        self.members.iter().try_for_each(|member| {
+            member.wait_within(self.ready_within, || member.address().connect().map(drop))
+        })?;
         let remaining = self.ready_within.saturating_sub(start.elapsed());
         self.members[0].wait_within(remaining, || self.check_replicas())
     }
 
     fn check_replicas(&self) -> Result<(), String> {
         std::thread::sleep(POLL);
-        let mut probe = self.members[0].probe()?;
+        let mut probe = self.members[0].address().connect()?;
         let stream = json!({"name": PROBE_STREAM, "subjects": [PROBE_STREAM], "storage": "memory",
             "retention": "limits", "num_replicas": self.members.len()});
         probe.request(&format!("$JS.API.STREAM.CREATE.{PROBE_STREAM}"), &stream.to_string())?;

@@ -1,30 +1,20 @@
 //! The configuration file of a `nats-server`: 0600, since it holds the login.
 
-use std::{
-    fmt::Write as _,
-    fs::OpenOptions,
-    io::Write as _,
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
-    path::Path,
-};
+use std::path::Path;
 
 use super::{
     FIRST_WITH_SYNC_INTERVAL, Monitoring, NatsAuth, NatsOptions, SyncInterval,
-    probe::{Login, USER},
+    address::{Address, Login, USER},
 };
-use crate::{EngineError, Version, chance};
+use crate::{EngineError, Version, chance, folder};
 
-/// What is written to the file. Ports are chosen here, so that a restart has the same ones.
+/// What is written to the file. Ports and login are chosen here, so that a restart has the same ones.
 pub struct Config {
-    /// A random name, by which a server is known to be ours.
-    pub name: String,
-    pub port: u16,
-    pub sync_interval: Option<SyncInterval>,
+    pub address: Address,
+    pub monitoring_port: Option<u16>,
     /// Routes to the other members, when this is one of a cluster.
     pub cluster: Option<Cluster>,
     max_payload: Option<u32>,
-    monitoring: Option<u16>,
-    auth: Auth,
     extra: String,
 }
 
@@ -34,101 +24,56 @@ pub struct Cluster {
     pub name: String,
     pub password: String,
     pub port: u16,
+    /// Route ports of all members.
     pub members: Vec<u16>,
-}
-
-enum Auth {
-    Open,
-    Password(String),
-    Config(String),
 }
 
 impl Config {
     pub fn new(options: NatsOptions, version: Version) -> Config {
         let [port, monitoring] = chance::free_ports();
+        let (login, auth) = match options.auth {
+            NatsAuth::Open => (Login::Open, String::new()),
+            NatsAuth::Generated => (Login::Password(chance::secret()), String::new()),
+            NatsAuth::Config(text) => (Login::Unknown, text),
+        };
+        let sync_interval = options.sync_interval.filter(|_| version >= FIRST_WITH_SYNC_INTERVAL);
         Config {
-            name: chance::name(),
-            port,
-            sync_interval: options.sync_interval.filter(|_| version >= FIRST_WITH_SYNC_INTERVAL),
+            address: Address { name: chance::name(), port, login, version, sync_interval },
+            monitoring_port: (options.monitoring == Monitoring::Loopback).then_some(monitoring),
             cluster: None,
             max_payload: options.max_payload,
-            monitoring: (options.monitoring == Monitoring::Loopback).then_some(monitoring),
-            auth: match options.auth {
-                NatsAuth::Open => Auth::Open,
-                NatsAuth::Generated => Auth::Password(chance::secret()),
-                NatsAuth::Config(text) => Auth::Config(text),
-            },
-            extra: options.extra,
-        }
-    }
-
-    pub fn monitoring_port(&self) -> Option<u16> {
-        self.monitoring
-    }
-
-    /// How our own check logs in.
-    pub fn login(&self) -> Login<'_> {
-        match &self.auth {
-            Auth::Open => Login::Open,
-            Auth::Password(password) => Login::Password(password),
-            Auth::Config(_) => Login::Unknown,
+            extra: auth + "\n" + &options.extra,
         }
     }
 
     /// Makes this a member of `cluster`, whose members share the login.
-    pub fn join(&mut self, cluster: Cluster, login: &str) {
+    pub fn join(&mut self, cluster: Cluster, shared: &str) {
         self.cluster = Some(cluster);
-        if let Auth::Password(password) = &mut self.auth {
-            login.clone_into(password);
+        if let Login::Password(password) = &mut self.address.login {
+            shared.clone_into(password);
         }
     }
 
     /// Writes the file, for this user alone.
     pub fn write(&self, path: &Path) -> Result<(), EngineError> {
-        let mut options = OpenOptions::new();
-        let mut file = options
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(EngineError::io("writing", path))?;
-        file.set_permissions(PermissionsExt::from_mode(0o600))
-            .map_err(EngineError::io("protecting", path))?;
-        file.write_all(self.text().as_bytes()).map_err(EngineError::io("writing", path))
+        folder::write_private(path, self.text().as_bytes())
     }
 
     fn text(&self) -> String {
-        let mut text = format!("server_name: \"{}\"\nlisten: \"127.0.0.1:{}\"\n", self.name, self.port);
-        let mut line =
-            |args: std::fmt::Arguments<'_>| writeln!(text, "{args}").expect("a String takes everything");
-        line(format_args!("jetstream {{ {} }}", self.sync_text()));
-        if let Some(bytes) = self.max_payload {
-            line(format_args!("max_payload: {bytes}"));
+        let Address { name, port, login, sync_interval, .. } = &self.address;
+        let mut lines = vec![
+            format!("server_name: \"{name}\""),
+            format!("listen: \"127.0.0.1:{port}\""),
+            format!("jetstream {{ {} }}", sync_interval.map(sync_text).unwrap_or_default()),
+        ];
+        lines.extend(self.max_payload.map(|bytes| format!("max_payload: {bytes}")));
+        lines.extend(self.monitoring_port.map(|port| format!("http: \"127.0.0.1:{port}\"")));
+        if let Login::Password(password) = login {
+            lines.push(authorization(password));
         }
-        if let Some(port) = self.monitoring {
-            line(format_args!("http: \"127.0.0.1:{port}\""));
-        }
-        match &self.auth {
-            Auth::Open => {}
-            Auth::Password(password) => {
-                line(format_args!("authorization {{ user: \"{USER}\", password: \"{password}\" }}"));
-            }
-            Auth::Config(config) => line(format_args!("{config}")),
-        }
-        if let Some(cluster) = &self.cluster {
-            line(format_args!("{}", cluster.text()));
-        }
-        line(format_args!("{}", self.extra));
-        text
-    }
-
-    fn sync_text(&self) -> String {
-        match self.sync_interval {
-            None => String::new(),
-            Some(SyncInterval::Always) => "sync_interval: always".to_owned(),
-            Some(SyncInterval::Every(interval)) => format!("sync_interval: \"{}ms\"", interval.as_millis()),
-        }
+        lines.extend(self.cluster.as_ref().map(Cluster::text));
+        lines.push(self.extra.clone());
+        lines.join("\n") + "\n"
     }
 }
 
@@ -137,10 +82,56 @@ impl Cluster {
         let Cluster { name, password, port, members } = self;
         let route = |member| format!("\"nats-route://{USER}:{password}@127.0.0.1:{member}\"");
         let routes: Vec<String> = members.iter().filter(|member| *member != port).map(route).collect();
+        let (authorization, routes) = (authorization(password), routes.join(", "));
         format!(
-            "cluster {{ name: \"{name}\", listen: \"127.0.0.1:{port}\", \
-             authorization {{ user: \"{USER}\", password: \"{password}\" }}, routes: [{}] }}",
-            routes.join(", ")
+            "cluster {{\n name: \"{name}\"\n listen: \"127.0.0.1:{port}\"\n {authorization}\n routes: [{routes}]\n}}"
         )
+    }
+}
+
+fn authorization(password: &str) -> String {
+    format!("authorization {{ user: \"{USER}\", password: \"{password}\" }}")
+}
+
+fn sync_text(interval: SyncInterval) -> String {
+    match interval {
+        SyncInterval::Always => "sync_interval: always".to_owned(),
+        SyncInterval::Every(interval) => format!("sync_interval: \"{}ms\"", interval.as_millis()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn text(interval: SyncInterval, version: Version) -> String {
+        Config::new(NatsOptions { sync_interval: Some(interval), ..NatsOptions::default() }, version).text()
+    }
+
+    #[test]
+    fn a_server_before_2_10_is_not_told_a_sync_interval_that_it_would_refuse() {
+        let every_second = SyncInterval::Every(Duration::from_secs(1));
+        assert!(!text(every_second, Version::new(2, 9, 25)).contains("sync_interval"));
+        assert!(
+            text(every_second, Version::new(2, 10, 0)).contains("jetstream { sync_interval: \"1000ms\" }")
+        );
+        assert!(
+            text(SyncInterval::Always, Version::new(2, 15, 2))
+                .contains("jetstream { sync_interval: always }")
+        );
+    }
+
+    #[test]
+    fn every_port_is_on_loopback() {
+        let options = NatsOptions { monitoring: Monitoring::Loopback, ..NatsOptions::default() };
+        let mut config = Config::new(options, Version::new(2, 15, 2));
+        let cluster = Cluster { name: "c".into(), password: "p".into(), port: 7, members: vec![7, 8] };
+        config.join(cluster, "shared");
+        let text = config.text();
+        let listening = |line: &&str| line.trim().starts_with("listen") || line.starts_with("http");
+        let lines: Vec<&str> = text.lines().filter(listening).collect();
+        assert!(lines.len() == 3 && lines.iter().all(|line| line.contains("\"127.0.0.1:")), "{text}");
     }
 }

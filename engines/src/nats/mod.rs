@@ -3,33 +3,32 @@
 //! Ready means: the server that answers on the port has the random name that we gave to ours, accepts our login, and
 //! its JetStream answers.
 
+mod address;
 mod cluster;
 mod config;
 mod probe;
 
 use std::{
+    fmt,
     path::{Path, PathBuf},
     time::Duration,
 };
 
+pub(crate) use address::Address;
 pub use cluster::NatsCluster;
 use config::Config;
-use probe::{Login, Probe};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Binary, Data, EngineError, Version,
     account::Account,
-    binaries,
+    binaries, chance,
     folder::Folder,
     supervisor::{Order, Supervised},
 };
 
 /// JetStream flushes on SIGTERM; a large store takes its time.
 const GRACE_S: u32 = 20;
-/// How often another port is tried when somebody else has taken the one that was free just before.
-const PORT_ATTEMPTS: usize = 5;
-
 /// First version that can be told how late to flush to disk.
 pub const FIRST_WITH_SYNC_INTERVAL: Version = Version::new(2, 10, 0);
 
@@ -101,11 +100,21 @@ impl Default for NatsOptions {
     }
 }
 
+impl fmt::Debug for NatsServer {
+    /// Without login and configuration text.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NatsServer")
+            .field("port", &self.port())
+            .field("folder", &self.folder)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A running `nats-server`, stopped on drop.
 pub struct NatsServer {
     running: Option<Supervised>,
     folder: Folder,
-    binary: Binary,
+    program: PathBuf,
     config: Config,
     ready_within: Duration,
 }
@@ -116,7 +125,7 @@ impl NatsServer {
     /// # Errors
     /// The program is missing or unusable, the folder is held or not writable, or the server ends or is late.
     pub fn start(options: NatsOptions) -> Result<NatsServer, EngineError> {
-        another_port_if_taken(|| {
+        chance::another_port_if_taken(|| {
             let mut server = NatsServer::prepare(options.clone())?;
             server.launch_and_wait()?;
             Ok(server)
@@ -133,7 +142,7 @@ impl NatsServer {
         let folder = Folder::open(&options.data, &Account::own(), patience)?;
         let ready_within = options.ready_within;
         let config = Config::new(options, binary.version);
-        Ok(NatsServer { running: None, folder, binary, config, ready_within })
+        Ok(NatsServer { running: None, folder, program: binary.path, config, ready_within })
     }
 
     fn launch(&mut self) -> Result<(), EngineError> {
@@ -142,7 +151,7 @@ impl NatsServer {
         let arguments = ["-c".into(), file.into(), "-sd".into(), self.store_dir().into()];
         self.running = Some(Supervised::start(Order {
             engine: "nats-server",
-            command: std::iter::once(self.binary.path.clone().into()).chain(arguments).collect(),
+            command: std::iter::once(self.program.clone().into()).chain(arguments).collect(),
             account: &Account::own(),
             stop_signal: "TERM",
             grace_s: GRACE_S,
@@ -155,7 +164,7 @@ impl NatsServer {
 
     fn launch_and_wait(&mut self) -> Result<(), EngineError> {
         self.launch()?;
-        self.wait_within(self.ready_within, || self.probe()?.check_ready())
+        self.wait_within(self.ready_within, || self.address().check())
     }
 
     fn wait_within(
@@ -166,35 +175,29 @@ impl NatsServer {
         self.running.as_ref().expect("launched before").wait_ready(deadline, check)
     }
 
-    /// A connection to our own server, and no other that may have taken the port.
-    fn probe(&self) -> Result<Probe, String> {
-        Probe::connect(self.port(), &self.config.name, self.config.login())
-    }
-
     /// `nats://user:password@127.0.0.1:port`; without the login unless the password was generated.
     pub fn url(&self) -> String {
         self.address().url()
     }
 
     /// What another process needs to connect.
-    pub(crate) fn address(&self) -> Address {
-        let password = match self.config.login() {
-            Login::Password(password) => Some(password.to_owned()),
-            Login::Open | Login::Unknown => None,
-        };
-        let (name, port, sync_interval) =
-            (self.config.name.clone(), self.config.port, self.config.sync_interval);
-        Address { name, port, password, version: self.binary.version, sync_interval }
+    pub(crate) fn address(&self) -> &Address {
+        &self.config.address
+    }
+
+    /// The server's own name, by which a cluster reports leaders and replicas.
+    pub fn name(&self) -> &str {
+        &self.address().name
     }
 
     /// The port on 127.0.0.1.
     pub fn port(&self) -> u16 {
-        self.config.port
+        self.address().port
     }
 
     /// The HTTP monitoring port on 127.0.0.1, when there is one.
     pub fn monitoring_port(&self) -> Option<u16> {
-        self.config.monitoring_port()
+        self.config.monitoring_port
     }
 
     /// The process id; `None` after [`NatsServer::kill_9`].
@@ -204,12 +207,12 @@ impl NatsServer {
 
     /// The version of the program.
     pub fn version(&self) -> Version {
-        self.binary.version
+        self.address().version
     }
 
     /// How late this server flushes to disk; `None`: it cannot be told (before 2.10) or was not.
     pub fn sync_interval(&self) -> Option<SyncInterval> {
-        self.config.sync_interval
+        self.address().sync_interval
     }
 
     /// The engine's folder: configuration, log, and the store below `jetstream`.
@@ -252,40 +255,4 @@ impl NatsServer {
 
     /// Stops the server and removes its folder if that is throw-away, as dropping it does.
     pub fn stop(self) {}
-}
-
-/// Where a server is reached, for another process. Holds a secret, so it has no `Debug`.
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct Address {
-    name: String,
-    pub port: u16,
-    password: Option<String>,
-    pub version: Version,
-    pub sync_interval: Option<SyncInterval>,
-}
-
-impl Address {
-    pub fn url(&self) -> String {
-        match &self.password {
-            Some(password) => format!("nats://{}:{password}@127.0.0.1:{}", probe::USER, self.port),
-            None => format!("nats://127.0.0.1:{}", self.port),
-        }
-    }
-
-    /// Whether the very server answers.
-    pub fn check(&self) -> Result<(), String> {
-        let login = self.password.as_deref().map_or(Login::Open, Login::Password);
-        Probe::connect(self.port, &self.name, login)?.check_ready()
-    }
-}
-
-/// Repeats a start with other ports when somebody else took one that was free just before.
-fn another_port_if_taken<T>(mut start: impl FnMut() -> Result<T, EngineError>) -> Result<T, EngineError> {
-    for _ in 1..PORT_ATTEMPTS {
-        match start() {
-            Err(EngineError::Ended { tail, .. }) if tail.contains("address already in use") => {}
-            done => return done,
-        }
-    }
-    start()
 }

@@ -8,40 +8,26 @@ use std::{
 
 use serde_json::{Value, json};
 
+use super::address::{Address, Login, USER};
+
 /// Each read and write of a check; the check as a whole is repeated until its own deadline.
 const TIMEOUT: Duration = Duration::from_secs(1);
-/// Name of the generated user.
-pub const USER: &str = "trstctl";
 const INBOX: &str = "_INBOX.trstctl-engines";
 
-/// How to log in.
-#[derive(Clone, Copy)]
-pub enum Login<'a> {
-    /// No login is needed.
-    Open,
-    /// As [`USER`].
-    Password(&'a str),
-    /// Not known to us: only the greeting is checked.
-    Unknown,
-}
-
 /// A connection to a server that has the expected name.
-pub struct Probe {
-    stream: BufReader<TcpStream>,
-    logged_in: Option<()>,
-}
+pub struct Probe(BufReader<TcpStream>);
 
 impl Probe {
-    /// Connects, checks that it is the server called `name`, and logs in.
-    pub fn connect(port: u16, name: &str, login: Login<'_>) -> Result<Probe, String> {
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
+    /// Connects, checks that it is the server with that name, and logs in.
+    pub fn connect(to: &Address) -> Result<Probe, String> {
+        let address = SocketAddr::from(([127, 0, 0, 1], to.port));
         let stream = TcpStream::connect_timeout(&address, TIMEOUT).map_err(|error| error.to_string())?;
         let timeouts =
             stream.set_read_timeout(Some(TIMEOUT)).and_then(|()| stream.set_write_timeout(Some(TIMEOUT)));
         timeouts.map_err(|error| error.to_string())?;
-        let mut probe = Probe { stream: BufReader::new(stream), logged_in: None };
-        probe.check_greeting(name)?;
-        probe.log_in(login)?;
+        let mut probe = Probe(BufReader::new(stream));
+        probe.check_greeting(&to.name)?;
+        probe.log_in(&to.login)?;
         Ok(probe)
     }
 
@@ -55,7 +41,7 @@ impl Probe {
         Ok(())
     }
 
-    fn log_in(&mut self, login: Login<'_>) -> Result<(), String> {
+    fn log_in(&mut self, login: &Login) -> Result<(), String> {
         let connect = match login {
             Login::Unknown => return Ok(()),
             Login::Open => json!({"verbose": false, "name": "trstctl-engines"}),
@@ -65,19 +51,8 @@ impl Probe {
         };
         self.send(&format!("CONNECT {connect}\r\nSUB {INBOX} 1\r\nPING\r\n"))?;
         match self.line()?.as_str() {
-            "PONG" => {
-                self.logged_in = Some(());
-                Ok(())
-            }
+            "PONG" => Ok(()),
             other => Err(format!("the server answered {other:?} to our login")),
-        }
-    }
-
-    /// Whether JetStream answers.
-    pub fn check_ready(&mut self) -> Result<(), String> {
-        match self.logged_in {
-            Some(()) => self.request("$JS.API.INFO", "").map(|_| ()),
-            None => Ok(()),
         }
     }
 
@@ -101,7 +76,7 @@ impl Probe {
             } else if line.starts_with("MSG") {
                 let length = line.rsplit(' ').next().and_then(|word| word.parse::<usize>().ok());
                 let mut payload = vec![0; length.ok_or("a message has no length")?];
-                self.stream.read_exact(&mut payload).map_err(|error| error.to_string())?;
+                self.0.read_exact(&mut payload).map_err(|error| error.to_string())?;
                 return Ok(payload);
             } else if line.starts_with("-ERR") {
                 return Err(line);
@@ -110,12 +85,12 @@ impl Probe {
     }
 
     fn send(&mut self, text: &str) -> Result<(), String> {
-        self.stream.get_mut().write_all(text.as_bytes()).map_err(|error| error.to_string())
+        self.0.get_mut().write_all(text.as_bytes()).map_err(|error| error.to_string())
     }
 
     fn line(&mut self) -> Result<String, String> {
         let mut line = String::new();
-        let length = self.stream.read_line(&mut line).map_err(|error| error.to_string())?;
+        let length = self.0.read_line(&mut line).map_err(|error| error.to_string())?;
         if length == 0 {
             return Err("the server closed the connection".to_owned());
         }

@@ -6,7 +6,7 @@
 //! Ready means: `postmaster.pid` names the process that we started and says `ready`.
 
 use std::{
-    ffi::{OsStr, OsString},
+    ffi::OsString,
     fs,
     io::ErrorKind,
     os::unix::ffi::OsStringExt,
@@ -22,7 +22,7 @@ use crate::{
     Binary, Data, EngineError, Version,
     account::Account,
     binaries, chance,
-    folder::Folder,
+    folder::{self, Folder},
     supervisor::{Order, Supervised},
 };
 
@@ -32,7 +32,6 @@ const GRACE_S: u32 = 30;
 const SOCKET_PATH_MAX: usize = 107;
 /// Name of PostgreSQL's own data directory (its "database cluster") in the engine's folder.
 const CLUSTER: &str = "cluster";
-const PORT_ATTEMPTS: usize = 5;
 /// The superuser's name.
 pub const SUPERUSER: &str = "postgres";
 
@@ -76,17 +75,12 @@ impl Postgres {
     /// PostgreSQL is missing or unusable, the folder is held, not writable or (for root) cannot be entered by the
     /// unprivileged user, or the server ends or is late.
     pub fn start(options: PostgresOptions) -> Result<Postgres, EngineError> {
-        let mut postgres = Postgres::prepare(options)?;
-        for _ in 1..PORT_ATTEMPTS {
-            match postgres.launch_and_wait() {
-                Err(EngineError::Ended { tail, .. }) if tail.contains("Address already in use") => {
-                    postgres.running = None;
-                    [postgres.port] = chance::free_ports();
-                }
-                done => return done.map(|()| postgres),
-            }
-        }
-        postgres.launch_and_wait().map(|()| postgres)
+        chance::another_port_if_taken(|| {
+            let mut postgres = Postgres::prepare(options.clone())?;
+            postgres.create_data()?;
+            postgres.launch_and_wait()?;
+            Ok(postgres)
+        })
     }
 
     /// One throw-away server for the whole process, started on first use and stopped when the process ends. For tests:
@@ -102,69 +96,67 @@ impl Postgres {
         })
     }
 
-    /// Everything but the process.
+    /// Everything but data and process.
     fn prepare(options: PostgresOptions) -> Result<Postgres, EngineError> {
-        let account = Account::unprivileged()?;
+        let account = Account::unprivileged();
         let folder = Folder::open(&options.data, &account, Duration::from_secs(u64::from(GRACE_S) + 5))?;
         let binary = binaries::postgres(existing_major(&folder.path().join(CLUSTER))?)?;
         let socket_folder = socket_folder(&folder, &account)?;
         let [port] = chance::free_ports();
-        let postgres = Postgres { running: None, folder, socket_folder, binary, account, port, options };
-        postgres.create_data()?;
-        Ok(postgres)
+        Ok(Postgres { running: None, folder, socket_folder, binary, account, port, options })
     }
 
+    /// By initdb, into a folder beside, renamed when complete: one that was killed is begun again.
     fn create_data(&self) -> Result<(), EngineError> {
-        if self.cluster_dir().join("PG_VERSION").exists() {
+        if self.cluster_dir().exists() {
             return Ok(());
         }
-        let password = self.password_path();
-        fs::write(&password, chance::secret() + "\n").map_err(EngineError::io("writing", &password))?;
-        self.account.own_path(&password)?;
-        protect(&password)?;
-        self.initdb(&password)
-    }
-
-    /// Into a folder beside, renamed when complete: an initdb that was killed is begun again.
-    fn initdb(&self, password: &Path) -> Result<(), EngineError> {
+        folder::write_private(&self.password_path(), (chance::secret() + "\n").as_bytes())?;
+        self.account.own_path(&self.password_path())?;
         let unfinished = self.folder.path().join("cluster.new");
         if unfinished.exists() {
             fs::remove_dir_all(&unfinished).map_err(EngineError::io("removing", &unfinished))?;
         }
         fs::create_dir(&unfinished).map_err(EngineError::io("creating", &unfinished))?;
         self.account.own_path(&unfinished)?;
-        let mut arguments: Vec<&OsStr> =
-            ["--encoding=UTF8", "--locale=C", "--auth=scram-sha-256", "-U", SUPERUSER].map(OsStr::new).into();
-        arguments.extend([
-            OsStr::new("--pwfile"),
-            password.as_os_str(),
-            OsStr::new("-D"),
-            unfinished.as_os_str(),
-        ]);
-        if self.folder.is_throwaway() {
-            arguments.push(OsStr::new("--no-sync"));
-        }
-        let output = self.account.run(&self.program("initdb"), &arguments);
-        succeeded("initdb", output.map_err(EngineError::io("running", self.program("initdb")))?)?;
+        self.initdb(&unfinished)?;
         let hba = unfinished.join("pg_hba.conf");
         fs::write(&hba, HBA).map_err(EngineError::io("writing", &hba))?;
         fs::rename(&unfinished, self.cluster_dir()).map_err(EngineError::io("renaming", &unfinished))
     }
 
+    fn initdb(&self, into: &Path) -> Result<(), EngineError> {
+        let mut command: Vec<OsString> = vec![self.program("initdb").into(), "-D".into(), into.into()];
+        command.extend(["--pwfile".into(), self.password_path().into(), "-U".into(), SUPERUSER.into()]);
+        command.extend(["--encoding=UTF8", "--locale=C", "--auth=scram-sha-256"].map(OsString::from));
+        command.extend(self.folder.is_throwaway().then(|| "--no-sync".into()));
+        let initdb = self.supervise("initdb", command)?;
+        let (log, tail) = (self.log_path(), initdb.wait_end());
+        initdb.stop_and_keep();
+        match tail.contains("Success.") {
+            true => Ok(()),
+            false => Err(EngineError::Ended { engine: "initdb", log, tail }),
+        }
+    }
+
     fn launch_and_wait(&mut self) -> Result<(), EngineError> {
-        let running = Supervised::start(Order {
-            engine: "postgres",
-            command: self.command(),
+        let running = self.supervise("postgres", self.command())?;
+        let running = self.running.insert(running);
+        let (pid, file) = (running.pid(), self.folder.path().join(CLUSTER).join("postmaster.pid"));
+        running.wait_ready(self.options.ready_within, || says_ready(&file, pid))
+    }
+
+    fn supervise(&self, engine: &'static str, command: Vec<OsString>) -> Result<Supervised, EngineError> {
+        Supervised::start(Order {
+            engine,
+            command,
             account: &self.account,
             stop_signal: "INT",
             grace_s: GRACE_S,
             log: self.log_path(),
             lock: self.folder.lock(),
             remove: self.folder.to_remove().or(self.socket_folder.as_ref().and_then(Folder::to_remove)),
-        })?;
-        let running = self.running.insert(running);
-        let (pid, file) = (running.pid(), self.folder.path().join(CLUSTER).join("postmaster.pid"));
-        running.wait_ready(self.options.ready_within, || says_ready(&file, pid))
+        })
     }
 
     fn command(&self) -> Vec<OsString> {
@@ -330,11 +322,6 @@ fn socket_folder(engine: &Folder, account: &Account) -> Result<Option<Folder>, E
         true => Ok(Some(temporary)),
         false => Folder::throwaway_in(Path::new("/tmp"), account).map(Some),
     }
-}
-
-fn protect(path: &Path) -> Result<(), EngineError> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(EngineError::io("protecting", path))
 }
 
 /// Short enough, and without characters that a connection string or a setting would need quotes for.

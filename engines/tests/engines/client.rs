@@ -13,6 +13,20 @@ pub struct Client(BufReader<TcpStream>);
 impl Client {
     /// Connects to `nats://user:password@host:port`.
     pub fn connect(url: &str) -> Client {
+        let mut client = Client::greet(url);
+        assert_eq!(client.line(), "PONG");
+        client
+    }
+
+    /// Whether the login is accepted, and if not, what the server says.
+    pub fn try_connect(url: &str) -> Result<(), String> {
+        match Client::greet(url).line() {
+            line if line == "PONG" => Ok(()),
+            line => Err(line),
+        }
+    }
+
+    fn greet(url: &str) -> Client {
         let (login, address) = url.strip_prefix("nats://").unwrap().split_once('@').expect("a login");
         let (user, password) = login.split_once(':').unwrap();
         let stream = TcpStream::connect(address).unwrap();
@@ -23,7 +37,6 @@ impl Client {
             "CONNECT {}\r\nSUB inbox 1\r\nPING\r\n",
             json!({"verbose": false, "user": user, "pass": password})
         ));
-        assert_eq!(client.line(), "PONG");
         client
     }
 

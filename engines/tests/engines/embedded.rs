@@ -9,10 +9,9 @@ use std::{
     time::Duration,
 };
 
-use tempfile::TempDir;
 use trstctl_engines::{Embedded, EmbeddedOptions, EngineError, Role};
 
-use crate::client::Client;
+use crate::{client::Client, passable_folder};
 
 const DATA: &str = "TRSTCTL_TEST_EMBEDDED_DATA";
 
@@ -41,16 +40,9 @@ fn start_holder(data: &Path) -> Child {
     child
 }
 
-/// A folder that the account of PostgreSQL can pass, as a data directory's parent must be.
-fn parent() -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o711)).unwrap();
-    folder
-}
-
 #[test]
 fn the_first_to_open_a_data_directory_starts_the_engines_and_others_connect() {
-    let parent = parent();
+    let parent = passable_folder();
     let data = parent.path().join("data");
     let owner = Embedded::open(&data).unwrap();
     assert_eq!(owner.role(), Role::Owner);
@@ -66,7 +58,7 @@ fn the_first_to_open_a_data_directory_starts_the_engines_and_others_connect() {
 
 #[test]
 fn a_data_directory_keeps_what_was_stored_through_kill_9_of_its_holder() {
-    let parent = parent();
+    let parent = passable_folder();
     let data = parent.path().join("data");
     let mut holder = start_holder(&data);
     let guest = Embedded::open(&data).unwrap();
@@ -84,7 +76,7 @@ fn a_data_directory_keeps_what_was_stored_through_kill_9_of_its_holder() {
 
 #[test]
 fn a_directory_that_is_locked_by_a_process_without_engines_is_refused() {
-    let parent = parent();
+    let parent = passable_folder();
     let data = parent.path().join("data");
     fs::create_dir(&data).unwrap();
     fs::set_permissions(&data, PermissionsExt::from_mode(0o711)).unwrap();
@@ -92,13 +84,13 @@ fn a_directory_that_is_locked_by_a_process_without_engines_is_refused() {
     lock.lock().unwrap();
     fs::write(data.join("engines.json"), "half a sta").unwrap();
     let options = EmbeddedOptions { ready_within: Duration::ZERO, ..EmbeddedOptions::default() };
-    let error = Embedded::open_with(&data, &options).err().unwrap();
+    let error = Embedded::open_with(&data, &options).unwrap_err();
     assert!(matches!(&error, EngineError::Unresponsive { path, .. } if path.ends_with("data")), "{error}");
 }
 
 #[test]
 fn nobody_else_can_read_the_secrets_of_a_data_directory() {
-    let parent = parent();
+    let parent = passable_folder();
     let data = parent.path().join("data");
     let embedded = Embedded::open(&data).unwrap();
     let (_, postgres) = embedded.engines().unwrap();

@@ -1,6 +1,9 @@
 //! What callers rely on from a `nats-server` of ours, on every version that is installed.
 
-use trstctl_engines::{Data, NatsCluster, NatsOptions, NatsServer, installed_nats_servers};
+use trstctl_engines::{
+    Data, EngineError, Monitoring, NatsAuth, NatsCluster, NatsOptions, NatsServer, SyncInterval, Version,
+    installed_nats_servers,
+};
 
 use crate::client::Client;
 
@@ -69,5 +72,61 @@ fn a_cluster_of_three_serves_three_replicas_also_after_losing_and_regaining_a_me
         cluster.server_mut(1).restart().unwrap();
         cluster.wait_ready().unwrap();
         assert_eq!(Client::connect(&url).last_sequence("S"), 2);
+    });
+}
+
+#[test]
+fn nobody_connects_without_the_generated_password() {
+    on_each_version(|options| {
+        let server = NatsServer::start(options).unwrap();
+        let address = format!("127.0.0.1:{}", server.port());
+        assert_eq!(Client::try_connect(&server.url()), Ok(()));
+        let wrong = Client::try_connect(&format!("nats://trstctl:wrong@{address}"));
+        assert!(wrong.is_err_and(|said| said.contains("Authorization Violation")));
+        assert!(!format!("{server:?}").contains(server.url().split(['/', ':', '@']).nth(4).unwrap()));
+    });
+}
+
+#[test]
+fn a_login_of_the_callers_own_is_served_as_configured() {
+    on_each_version(|options| {
+        let auth = NatsAuth::Config("authorization { user: u, password: p }".to_owned());
+        let server = NatsServer::start(NatsOptions { auth, ..options }).unwrap();
+        assert_eq!(server.url(), format!("nats://127.0.0.1:{}", server.port()));
+        assert_eq!(Client::try_connect(&format!("nats://u:p@127.0.0.1:{}", server.port())), Ok(()));
+    });
+}
+
+#[test]
+fn a_sync_interval_is_set_where_the_server_can() {
+    on_each_version(|options| {
+        let sync_interval = Some(SyncInterval::Always);
+        let server = NatsServer::start(NatsOptions { sync_interval, ..options }).unwrap();
+        let can = server.version() >= Version::new(2, 10, 0);
+        assert_eq!(server.sync_interval(), sync_interval.filter(|_| can));
+    });
+}
+
+#[test]
+fn monitoring_and_a_larger_message_are_there_on_request() {
+    on_each_version(|options| {
+        let (max_payload, monitoring) = (Some(2_000_000), Monitoring::Loopback);
+        let server = NatsServer::start(NatsOptions { max_payload, monitoring, ..options }).unwrap();
+        std::net::TcpStream::connect(("127.0.0.1", server.monitoring_port().unwrap())).unwrap();
+        let mut client = Client::connect(&server.url());
+        client.create_stream("S", 1);
+        client.publish("S", &vec![b'x'; 2_000_000]);
+    });
+}
+
+#[test]
+fn a_server_that_refuses_to_start_is_reported_with_the_end_of_its_log() {
+    on_each_version(|options| {
+        let error =
+            NatsServer::start(NatsOptions { extra: "no_such_field: 1".to_owned(), ..options }).unwrap_err();
+        assert!(
+            matches!(&error, EngineError::Ended { tail, .. } if tail.contains("no_such_field")),
+            "{error}"
+        );
     });
 }

@@ -1,6 +1,13 @@
 //! What callers rely on from a `postgres` of ours.
 
-use trstctl_engines::{Postgres, PostgresOptions};
+use std::{
+    process::{Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use trstctl_engines::{Data, EngineError, Postgres, PostgresOptions};
+
+use crate::passable_folder;
 
 #[test]
 fn one_shared_server_gives_each_test_a_database_of_its_own() {
@@ -21,4 +28,77 @@ fn committed_rows_survive_kill_9_and_restart() {
     assert_eq!(postgres.pid(), None);
     postgres.restart().unwrap();
     assert_eq!(postgres.execute("postgres", "SELECT n FROM t").unwrap(), "7");
+}
+
+fn psql(postgres: &Postgres, dsn: &str, sql: &str) -> Output {
+    psql_command(postgres, dsn, sql).output().unwrap()
+}
+
+fn psql_command(postgres: &Postgres, dsn: &str, sql: &str) -> Command {
+    let version = postgres.version().to_string();
+    let major = version.split('.').next().unwrap();
+    let program = format!("/usr/lib/postgresql/{major}/bin/psql");
+    let mut command = Command::new(program);
+    command
+        .args(["-X", "-A", "-t", "-w", "-c", sql, "-d", dsn])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+#[test]
+fn the_port_asks_for_the_generated_password() {
+    let postgres = Postgres::shared();
+    let dsn = postgres.tcp_dsn("postgres").unwrap();
+    assert!(psql(postgres, &dsn, "SELECT 1").status.success());
+    let (before, after) = dsn.split_once("password=").unwrap();
+    let without = before.to_owned() + after.split_once(' ').unwrap().1;
+    assert!(!psql(postgres, &without, "SELECT 1").status.success());
+    assert!(
+        !psql(postgres, &without.replace("dbname", "password=wrong dbname"), "SELECT 1").status.success()
+    );
+}
+
+#[test]
+fn a_kill_takes_busy_sessions_along_so_that_a_restart_never_waits_for_them() {
+    let mut postgres = Postgres::start(PostgresOptions::default()).unwrap();
+    let dsn = postgres.dsn("postgres");
+    let session = {
+        let postgres = &postgres;
+        let psql = psql_command(postgres, &dsn, "SELECT count(*) FROM generate_series(1, 1000000000000)")
+            .spawn()
+            .unwrap();
+        let busy =
+            "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT count(*) FROM generate_series%'";
+        let start = Instant::now();
+        while postgres.execute("postgres", busy).unwrap() != "1" {
+            assert!(start.elapsed() < Duration::from_secs(20));
+        }
+        psql
+    };
+    postgres.kill_9();
+    postgres.restart().unwrap();
+    assert_eq!(postgres.execute("postgres", "SELECT 1").unwrap(), "1");
+    assert!(!session.wait_with_output().unwrap().status.success());
+}
+
+#[test]
+fn a_data_directory_keeps_its_rows() {
+    let parent = passable_folder();
+    let data = Data::Dir(parent.path().join("data"));
+    let options = PostgresOptions { data, ..PostgresOptions::default() };
+    let postgres = Postgres::start(options.clone()).unwrap();
+    postgres.execute("postgres", "CREATE TABLE t AS SELECT 7 AS n").unwrap();
+    postgres.stop();
+    let postgres = Postgres::start(options).unwrap();
+    assert_eq!(postgres.execute("postgres", "SELECT n FROM t").unwrap(), "7");
+    assert_eq!(postgres.execute("postgres", "SHOW fsync").unwrap(), "on");
+}
+
+#[test]
+fn a_server_that_refuses_to_start_is_reported_with_the_end_of_its_log() {
+    let options =
+        PostgresOptions { settings: vec!["no_such_setting=1".to_owned()], ..PostgresOptions::default() };
+    let error = Postgres::start(options).unwrap_err();
+    assert!(matches!(&error, EngineError::Ended { tail, .. } if tail.contains("no_such_setting")), "{error}");
 }
