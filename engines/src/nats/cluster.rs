@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{NatsOptions, NatsServer, config::Cluster};
 use crate::{Data, EngineError, chance};
@@ -20,7 +20,7 @@ pub struct NatsCluster {
 }
 
 impl NatsCluster {
-    /// Starts `size` servers with default options; ready when a stream with that many replicas can be created.
+    /// Starts `size` servers with default options; ready when [`NatsCluster::wait_ready`] says so.
     ///
     /// # Errors
     /// As [`NatsServer::start`].
@@ -64,7 +64,9 @@ impl NatsCluster {
         self.members.iter().map(NatsServer::url).collect::<Vec<_>>().join(",")
     }
 
-    /// Waits until all members live and a stream with a replica on each can be created.
+    /// Waits until all members live, a stream with a replica on each can be created, and every stream has a leader and
+    /// no replica behind. (Until then a member that was restarted may answer for a stream with old figures: seen on 2.9, without
+    /// the name of a leader in the answer.)
     ///
     /// # Errors
     /// A member that ended, or the cluster is late.
@@ -83,7 +85,21 @@ impl NatsCluster {
         let stream = json!({"name": PROBE_STREAM, "subjects": [PROBE_STREAM], "storage": "memory",
             "retention": "limits", "num_replicas": self.members.len()});
         probe.request(&format!("$JS.API.STREAM.CREATE.{PROBE_STREAM}"), &stream.to_string())?;
-        probe.request(&format!("$JS.API.STREAM.DELETE.{PROBE_STREAM}"), "").map(|_| ())
+        probe.request(&format!("$JS.API.STREAM.DELETE.{PROBE_STREAM}"), "")?;
+        let list = probe.request("$JS.API.STREAM.LIST", "")?;
+        list["streams"].as_array().into_iter().flatten().try_for_each(check_settled)
+    }
+}
+
+/// Whether a stream has a leader and all its replicas are current.
+fn check_settled(stream: &Value) -> Result<(), String> {
+    let cluster = &stream["cluster"];
+    let mut replicas = cluster["replicas"].as_array().into_iter().flatten();
+    match cluster["leader"].is_string() && replicas.all(|replica| replica["current"] == true) {
+        true => Ok(()),
+        false => {
+            Err(format!("stream {} has no leader or a replica behind: {cluster}", stream["config"]["name"]))
+        }
     }
 }
 

@@ -89,6 +89,27 @@ fn a_directory_that_is_locked_by_a_process_without_engines_is_refused() {
 }
 
 #[test]
+fn a_state_file_of_a_dead_process_is_stale_even_if_something_answers() {
+    let parent = passable_folder();
+    let [data, other] = ["data", "other"].map(|name| parent.path().join(name));
+    let _engines = Embedded::open(&other).unwrap();
+    fs::create_dir(&data).unwrap();
+    fs::set_permissions(&data, PermissionsExt::from_mode(0o711)).unwrap();
+    let lock = fs::File::create(data.join("lock")).unwrap();
+    lock.lock().unwrap();
+    let mut state: serde_json::Value =
+        serde_json::from_slice(&fs::read(other.join("engines.json")).unwrap()).unwrap();
+    let write = |state: &serde_json::Value| fs::write(data.join("engines.json"), state.to_string()).unwrap();
+    let options = EmbeddedOptions { ready_within: Duration::ZERO, ..EmbeddedOptions::default() };
+    write(&state);
+    assert_eq!(Embedded::open_with(&data, &options).unwrap().role(), Role::Guest);
+    state["owner"]["started"] = 1.into();
+    write(&state);
+    let error = Embedded::open_with(&data, &options).unwrap_err();
+    assert!(error.to_string().contains("is gone"), "{error}");
+}
+
+#[test]
 fn nobody_else_can_read_the_secrets_of_a_data_directory() {
     let parent = passable_folder();
     let data = parent.path().join("data");

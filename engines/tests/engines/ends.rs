@@ -151,3 +151,15 @@ fn an_engine_that_is_stopped_or_dropped_leaves_nothing() {
     nats.stop();
     assert!(held.is_gone());
 }
+
+#[test]
+fn an_engine_itself_holds_the_lock_of_its_folder() {
+    let nats = NatsServer::start(NatsOptions::default()).unwrap();
+    let postgres = Postgres::start(PostgresOptions::default()).unwrap();
+    for (pid, folder) in [(nats.pid(), nats.data_dir()), (postgres.pid(), postgres.data_dir())] {
+        let open =
+            fs::read_dir(format!("/proc/{}/fd", pid.unwrap())).unwrap().map(|entry| entry.unwrap().path());
+        let files: Vec<PathBuf> = open.filter_map(|descriptor| fs::read_link(descriptor).ok()).collect();
+        assert!(files.contains(&folder.join("lock")), "{files:?}");
+    }
+}

@@ -71,7 +71,9 @@ fn a_cluster_of_three_serves_three_replicas_also_after_losing_and_regaining_a_me
         Client::publish_patiently(&url, "S", b"two");
         cluster.server_mut(1).restart().unwrap();
         cluster.wait_ready().unwrap();
-        assert_eq!(Client::connect(&url).last_sequence("S"), 2);
+        for server in cluster.servers() {
+            assert_eq!(Client::connect(&server.url()).last_sequence("S"), 2);
+        }
     });
 }
 
