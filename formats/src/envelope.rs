@@ -21,6 +21,8 @@ pub(crate) struct Envelope<'a> {
     pub(crate) time: Option<TimeField<'a>>,
     /// `data` as its form wants it.
     pub(crate) data: Data<'a>,
+    /// What a key `format` says: a trailer among the records is found by it.
+    pub(crate) format: RawString<'a>,
     actor: ActorSpans<'a>,
 }
 
@@ -95,6 +97,9 @@ impl<'a> Envelope<'a> {
             Some(Field::Time) => self.time = read_time(value)?.or(self.time),
             Some(Field::Data) => self.data = Data::read(value, member.span, form)?,
             Some(Field::Actor) => self.actor.set(value)?,
+            None if member.key.is_key("format") && matches!(value, Value::String(_)) => {
+                set_string(&mut self.format, value)?
+            }
             None => {}
         }
         Ok(())

@@ -6,6 +6,7 @@
 use bytes::Bytes;
 
 use super::headers;
+use super::trailer;
 use crate::envelope::{DEPTH_V1, Data, Envelope, Form};
 use crate::event::{self, Event};
 use crate::json::{self, Fault};
@@ -66,14 +67,19 @@ impl<'a> RecordV1<'a> {
         Ok(Self { envelope: Envelope::read(line, Form::RecordLine)? })
     }
 
+    /// Whether the line says that it is a trailer.
+    pub(crate) fn is_trailer(&self) -> bool {
+        !self.envelope.format.raw.is_empty() && self.envelope.format.decoded() == trailer::FORMAT
+    }
+
     /// The event's time, when 64 bits of nanoseconds can hold it.
     pub(crate) fn time(&self) -> Option<StoreTime> {
         self.envelope.time.and_then(|field| field.time.exact())
     }
 
-    /// Whether the event happened after `instant`.
-    pub(crate) fn is_after(&self, instant: StoreTime) -> bool {
-        self.envelope.time.is_some_and(|field| field.time.unix_nanoseconds() > i128::from(instant.0))
+    /// The event's time, or the nearest one that 64 bits of nanoseconds can hold.
+    pub(crate) fn time_clamped(&self) -> Option<StoreTime> {
+        self.envelope.time.map(|field| field.time.clamped())
     }
 
     /// The event, its time spelled as Go spells it.
@@ -110,6 +116,11 @@ const STORE_TIMES_END: StoreTime = StoreTime(9_214_646_400_000_000_000);
 impl Numbering {
     pub(crate) fn new() -> Self {
         Self { next: 1, latest: StoreTime(0) }
+    }
+
+    /// The sequence of the next message.
+    pub(crate) fn next_sequence(&self) -> u64 {
+        self.next
     }
 
     /// The message that a restore makes of the next record; or why there is none.

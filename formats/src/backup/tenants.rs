@@ -37,18 +37,14 @@ impl Tenants {
         self.trees[place].push(leaf);
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.trees.len()
-    }
-
     /// The heads, sorted by the bytes of the ids.
-    pub(crate) fn heads(self) -> Vec<TenantHead> {
+    pub(crate) fn heads(&self) -> Vec<TenantHead> {
         let mut heads: Vec<TenantHead> = self
             .places
-            .into_iter()
+            .iter()
             .map(|(id, place)| {
-                let head = self.trees[place].head();
-                TenantHead { id, records: head.len, merkle_root: head.root }
+                let head = self.trees[*place].head();
+                TenantHead { id: id.clone(), records: head.len, merkle_root: head.root }
             })
             .collect();
         heads.sort_by(|a, b| json::v2_decoded(&a.id).cmp(&json::v2_decoded(&b.id)));

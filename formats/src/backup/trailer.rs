@@ -12,7 +12,7 @@ use crate::json::{Cursor, Fault, Members, RawString};
 
 /// What every trailer begins with (in version 1: that we write).
 pub(crate) const TRAILER_TAG: &[u8] = b"{\"format\":\"trstctl-event-log-backup-trailer\"";
-const FORMAT: &str = "trstctl-event-log-backup-trailer";
+pub(crate) const FORMAT: &str = "trstctl-event-log-backup-trailer";
 
 /// Whether a line, without its newline, is tagged as a trailer.
 pub(crate) fn is_tagged(line: &[u8], version: FormatVersion) -> bool {

@@ -47,8 +47,7 @@ pub(crate) enum Value<'a> {
     Null,
     String(RawString<'a>),
     Number(&'a [u8]),
-    /// `true` or `false`.
-    Bool(&'a [u8]),
+    Bool,
     Array(&'a [u8]),
     Object(&'a [u8]),
 }
@@ -79,7 +78,7 @@ impl<'a> Value<'a> {
             Some(b'{') => Value::Object(span),
             Some(b'[') => Value::Array(span),
             Some(b'n') => Value::Null,
-            _ => Value::Bool(span),
+            _ => Value::Bool,
         }
     }
 }

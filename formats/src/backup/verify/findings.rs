@@ -1,0 +1,234 @@
+//! Folds the facts of all blocks, in file order, to what the whole file says.
+
+use std::sync::Arc;
+
+use super::facts::{BlockFacts, LineFault, RecordFacts, without_cr};
+use super::options::Cut;
+use crate::backup::blocks::Block;
+use crate::backup::content::{Content, Fold, Lines};
+use crate::backup::record_v1::{Numbering, RecordV1};
+use crate::backup::record_v2::{self, Scratch};
+use crate::backup::tenants::Tenants;
+use crate::backup::writer::widen;
+use crate::backup::{FormatVersion, Header};
+use crate::json::Fault;
+use crate::{StoreTime, merkle};
+
+/// What was found in the records of a file.
+pub(crate) struct Findings {
+    version: FormatVersion,
+    first_sequence: u64,
+    cut_sequence: u64,
+    /// Lines so far, the header counted.
+    pub(crate) lines: u64,
+    /// Well-formed records.
+    pub(crate) records: u64,
+    /// The first line against the grammar.
+    pub(crate) malformed: Option<LineFault>,
+    /// The first second trailer, or record out of order.
+    pub(crate) inconsistent: Option<LineFault>,
+    /// Version 2: all records.
+    pub(crate) fold: Fold,
+    /// Version 2.
+    pub(crate) tenants: Tenants,
+    pub(crate) time_range: Option<(StoreTime, StoreTime)>,
+    pub(crate) part: Part,
+}
+
+/// The part that a restore would take.
+pub(crate) struct Part {
+    cut: Cut,
+    /// Set once the part has ended before the file.
+    ended: Option<(u64, Option<Content>)>,
+    renumbered: Option<Renumbered>,
+}
+
+/// What a restore makes of version 1 records: computed only on request.
+struct Renumbered {
+    numbering: Numbering,
+    fold: Fold,
+    line: Vec<u8>,
+    scratch: Scratch,
+}
+
+/// Whether the messages that a restore of version 1 would make are of interest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Renumber {
+    No,
+    Yes,
+}
+
+impl Findings {
+    pub(crate) fn new(header: &Header, cut: Cut, renumber: Renumber) -> Self {
+        let renumbered =
+            (header.version == FormatVersion::V1 && renumber == Renumber::Yes).then(Renumbered::new);
+        Self {
+            version: header.version,
+            first_sequence: header.first_sequence,
+            cut_sequence: header.event_cut_sequence,
+            lines: 1,
+            records: 0,
+            malformed: None,
+            inconsistent: None,
+            fold: Fold::new(header.first_sequence),
+            tenants: Tenants::default(),
+            time_range: None,
+            part: Part { cut, ended: None, renumbered },
+        }
+    }
+
+    /// Adds the next block.
+    pub(crate) fn add(&mut self, facts: BlockFacts) {
+        let to_file = |fault: LineFault, lines: u64| LineFault { line: lines + fault.line + 1, ..fault };
+        if let Some(fault) = facts.malformed {
+            self.malformed.get_or_insert(to_file(fault, self.lines));
+        }
+        if let Some(block) = &facts.block {
+            for record in &facts.records {
+                self.add_record(block, record);
+            }
+        }
+        if let Some(fault) = facts.trailer {
+            let fault = to_file(fault, self.lines);
+            if self.inconsistent.as_ref().is_none_or(|first| first.line > fault.line) {
+                self.inconsistent = Some(fault);
+            }
+        }
+        self.lines += facts.lines;
+    }
+
+    fn add_record(&mut self, block: &Arc<Block>, record: &RecordFacts) {
+        self.records += 1;
+        if let Some(time) = record.time.filter(|time| !matches!(time.0, i64::MIN | i64::MAX)) {
+            widen(&mut self.time_range, time);
+        }
+        match self.version {
+            FormatVersion::V1 => self.add_v1(block, record),
+            FormatVersion::V2 => self.add_v2(block, record),
+        }
+    }
+
+    fn add_v1(&mut self, block: &Block, record: &RecordFacts) {
+        if self.part.ends_before(self.records, record.time) {
+            self.part.end(self.records - 1);
+        }
+        if self.part.ended.is_some() {
+            return;
+        }
+        if let Some(renumbered) = &mut self.part.renumbered
+            && let Err(expected) = renumbered.add(without_cr(&block[record.span.clone()]))
+        {
+            let fault = Fault::new(0, expected);
+            let fault = LineFault::of(
+                fault,
+                b"{",
+                self.lines + record.line + 1,
+                block.offset + record.span.start as u64,
+            );
+            let what =
+                format!("expected {expected} (a restore makes a subject of the type, a header of the id)");
+            self.malformed.get_or_insert(LineFault { what, ..fault });
+        }
+    }
+
+    fn add_v2(&mut self, block: &Block, record: &RecordFacts) {
+        self.tenants.push(&block[record.tenant.clone()], record.leaf);
+        if let Some(what) = self.disorder(record.sequence) {
+            self.inconsistent.get_or_insert_with(|| LineFault {
+                line: self.lines + record.line + 1,
+                offset: block.offset + record.span.start as u64,
+                sequence: Some(record.sequence),
+                what,
+            });
+            return;
+        }
+        if self.part.ends_before(record.sequence, record.time) {
+            let last = match self.part.cut {
+                Cut::Through(last) => last,
+                _ => record.sequence - 1,
+            };
+            self.part.ended = Some((last, Some(self.fold.content_through(last))));
+        }
+        self.fold.push(record.sequence, record.leaf);
+    }
+
+    fn disorder(&self, sequence: u64) -> Option<String> {
+        let (first, cut) = (self.first_sequence, self.cut_sequence);
+        if !(first..=cut).contains(&sequence) {
+            return Some(format!("sequence {sequence} lies outside the header's {first} to {cut}"));
+        }
+        let next = self.fold.next_sequence();
+        (sequence < next).then(|| format!("sequence {sequence} follows {}", next - 1))
+    }
+
+    /// The content of the whole file, version 2.
+    pub(crate) fn content(&self) -> Content {
+        self.fold.content_through(self.cut_sequence)
+    }
+
+    /// Last sequence of the chosen part, and its content where it is known; or that the file ends before it.
+    pub(crate) fn part(&self) -> Result<(u64, Option<Content>), EndsBefore> {
+        if let Some(ended) = &self.part.ended {
+            return Ok(ended.clone());
+        }
+        let end = match self.version {
+            FormatVersion::V1 => self.records,
+            FormatVersion::V2 => self.cut_sequence,
+        };
+        let last = match self.part.cut {
+            Cut::Through(last) if last > end => return Err(EndsBefore { end }),
+            Cut::Through(last) => last,
+            Cut::All | Cut::Until(_) => end,
+        };
+        let content = match self.version {
+            FormatVersion::V1 => self.part.renumbered.as_ref().map(|r| r.fold.content_through(last)),
+            FormatVersion::V2 => Some(self.fold.content_through(last)),
+        };
+        Ok((last, content))
+    }
+}
+
+/// The chosen part reaches beyond the end of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct EndsBefore {
+    /// The last sequence, version 1: the number of records.
+    pub(crate) end: u64,
+}
+
+impl Part {
+    /// Whether the part ends before the record of this sequence and time.
+    fn ends_before(&self, sequence: u64, time: Option<StoreTime>) -> bool {
+        self.ended.is_none()
+            && match self.cut {
+                Cut::All => false,
+                Cut::Through(last) => sequence > last,
+                Cut::Until(instant) => time.is_some_and(|time| time > instant),
+            }
+    }
+
+    /// Ends the part of a version 1 file after this many records.
+    fn end(&mut self, last: u64) {
+        let content = self.renumbered.as_ref().map(|r| r.fold.content_through(last));
+        self.ended = Some((last, content));
+    }
+}
+
+impl Renumbered {
+    fn new() -> Self {
+        Self {
+            numbering: Numbering::new(),
+            fold: Fold::new(1),
+            line: Vec::new(),
+            scratch: Scratch::default(),
+        }
+    }
+
+    fn add(&mut self, line: &[u8]) -> Result<(), &'static str> {
+        let record = RecordV1::read(line).map_err(|fault| fault.expected)?;
+        let message = self.numbering.message(&record)?;
+        self.line.clear();
+        record_v2::write(&message, Lines::Exact, &mut self.line, &mut self.scratch);
+        self.fold.push(message.sequence, merkle::leaf_hash(&self.line));
+        Ok(())
+    }
+}

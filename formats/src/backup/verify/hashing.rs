@@ -1,0 +1,98 @@
+//! The digests over a stream, each on a thread of its own.
+//!
+//! Version 1 files may have been converted to CR LF: one CR before a newline does not belong to what was hashed when
+//! they were written.
+
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+
+use hmac::Mac as _;
+use sha2::{Digest as _, Sha256};
+
+use crate::Digest;
+use crate::backup::FormatVersion;
+use crate::backup::blocks::Block;
+use crate::backup::key::{HmacSha256, finish_mac};
+
+/// Whether a CR before a newline is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LineEnds {
+    AsTheyAre,
+    /// A CR was the last byte so far when `held`.
+    WithoutCr {
+        held: bool,
+    },
+}
+
+impl LineEnds {
+    fn of(version: FormatVersion) -> Self {
+        match version {
+            FormatVersion::V1 => LineEnds::WithoutCr { held: false },
+            FormatVersion::V2 => LineEnds::AsTheyAre,
+        }
+    }
+
+    fn feed(&mut self, bytes: &[u8], mut update: impl FnMut(&[u8])) {
+        let LineEnds::WithoutCr { held } = self else { return update(bytes) };
+        if bytes.is_empty() {
+            return;
+        }
+        if std::mem::take(held) && bytes[0] != b'\n' {
+            update(b"\r");
+        }
+        let mut rest = bytes;
+        while let Some(at) = next_cr(rest) {
+            update(&rest[..at]);
+            rest = &rest[at + 1..];
+            if rest.is_empty() {
+                *held = true;
+            }
+        }
+        update(rest);
+    }
+}
+
+/// The next CR that is followed by a newline, or is the last byte.
+fn next_cr(bytes: &[u8]) -> Option<usize> {
+    memchr::memchr_iter(b'\r', bytes).find(|at| matches!(bytes.get(at + 1), None | Some(b'\n')))
+}
+
+/// SHA-256 of all blocks.
+pub(crate) fn sha256(version: FormatVersion, blocks: Receiver<Arc<Block>>) -> Digest {
+    let mut digest = Sha256::new();
+    let mut line_ends = LineEnds::of(version);
+    for block in blocks {
+        line_ends.feed(&block, |bytes| digest.update(bytes));
+    }
+    Digest(digest.finalize().into())
+}
+
+/// The MAC of all blocks.
+pub(crate) fn mac(version: FormatVersion, mut mac: HmacSha256, blocks: Receiver<Arc<Block>>) -> Digest {
+    let mut line_ends = LineEnds::of(version);
+    for block in blocks {
+        line_ends.feed(&block, |bytes| mac.update(bytes));
+    }
+    finish_mac(mac)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_cr_before_a_newline_is_left_out_wherever_the_blocks_end() {
+        let text = b"a\r\nb\r\r\nc\rd\n\re\r";
+        for split in 0..=text.len() {
+            let mut out = Vec::new();
+            let mut line_ends = LineEnds::of(FormatVersion::V1);
+            for part in [&text[..split], &text[split..], b"\n"] {
+                line_ends.feed(part, |bytes| out.extend_from_slice(bytes));
+            }
+            assert_eq!(out, b"a\nb\r\nc\rd\n\re\n", "split at {split}");
+        }
+        let mut out = Vec::new();
+        LineEnds::of(FormatVersion::V2).feed(text, |bytes| out.extend_from_slice(bytes));
+        assert_eq!(out, text);
+    }
+}

@@ -1,0 +1,173 @@
+//! One pass over all lines, on several threads, in bounded memory.
+//!
+//! The calling thread reads. One thread hashes the blocks (for keyed version 1 a second one computes the MAC), some parse
+//! them and hash their lines, one folds the facts in file order. All share the blocks; the pool makes the reader wait.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, Scope, ScopedJoinHandle};
+
+use super::Watch;
+use super::facts::{self, BlockFacts};
+use super::findings::Findings;
+use super::hashing;
+use crate::backup::blocks::Block;
+use crate::backup::key::HmacSha256;
+use crate::backup::lines::{LastLine, LineReader, Piece};
+use crate::backup::{BackupKey, FormatVersion, Header};
+use crate::{Digest, Failure};
+
+/// Blocks that may wait for one thread: more than the pool has.
+const QUEUED_BLOCKS: usize = 64;
+
+/// More threads than this that parse find nothing to do.
+const MAX_PARSERS: usize = 6;
+
+/// What the pass found.
+pub(crate) struct Outcome {
+    pub(crate) sha256: Digest,
+    /// Version 1 with a key: the MAC over the same bytes.
+    pub(crate) mac: Option<Digest>,
+    pub(crate) findings: Findings,
+    pub(crate) last: LastLine,
+}
+
+/// Reads everything after the header line.
+pub(crate) fn run<R: Read>(
+    reader: &mut LineReader<R>,
+    header: &Header,
+    header_line: Block,
+    key: Option<&BackupKey>,
+    findings: Findings,
+    watch: &Watch<'_>,
+) -> Result<Outcome, Failure> {
+    let version = header.version;
+    let mac = key.filter(|_| version == FormatVersion::V1).map(|key| key.mac(version));
+    thread::scope(|scope| {
+        let (threads, feed) = Threads::start(scope, version, mac, findings);
+        let last = feed.all(reader, header_line, watch);
+        let (sha256, mac, findings) = threads.join();
+        Ok(Outcome { sha256, mac, findings, last: last? })
+    })
+}
+
+/// The threads of a pass.
+struct Threads<'scope> {
+    sha256: ScopedJoinHandle<'scope, Digest>,
+    mac: Option<ScopedJoinHandle<'scope, Digest>>,
+    findings: ScopedJoinHandle<'scope, Findings>,
+}
+
+/// Where the reader sends what it read. Dropping it ends the threads.
+struct Feed {
+    hashers: Vec<SyncSender<Arc<Block>>>,
+    jobs: SyncSender<(u64, Arc<Block>)>,
+    facts: SyncSender<(u64, BlockFacts)>,
+    sent: u64,
+}
+
+impl<'scope> Threads<'scope> {
+    fn start<'env>(
+        scope: &'scope Scope<'scope, 'env>,
+        version: FormatVersion,
+        mac: Option<HmacSha256>,
+        findings: Findings,
+    ) -> (Self, Feed) {
+        let (sha256_blocks, blocks) = sync_channel(QUEUED_BLOCKS);
+        let sha256 = scope.spawn(move || hashing::sha256(version, blocks));
+        let mut hashers = vec![sha256_blocks];
+        let mac = mac.map(|mac| {
+            let (mac_blocks, blocks) = sync_channel(QUEUED_BLOCKS);
+            hashers.push(mac_blocks);
+            scope.spawn(move || hashing::mac(version, mac, blocks))
+        });
+        let (jobs, waiting) = sync_channel(QUEUED_BLOCKS);
+        let (facts, found) = sync_channel(QUEUED_BLOCKS);
+        let waiting = Arc::new(Mutex::new(waiting));
+        for _ in 0..parsers() {
+            let (waiting, facts) = (Arc::clone(&waiting), facts.clone());
+            scope.spawn(move || parse(version, &waiting, &facts));
+        }
+        let findings = scope.spawn(move || fold(findings, &found));
+        (Self { sha256, mac, findings }, Feed { hashers, jobs, facts, sent: 0 })
+    }
+
+    fn join(self) -> (Digest, Option<Digest>, Findings) {
+        (joined(self.sha256), self.mac.map(joined), joined(self.findings))
+    }
+}
+
+fn parsers() -> usize {
+    thread::available_parallelism().map_or(1, |cores| cores.get().min(MAX_PARSERS))
+}
+
+/// The result of a thread; a panic in it goes on here.
+fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+fn parse(
+    version: FormatVersion,
+    waiting: &Mutex<Receiver<(u64, Arc<Block>)>>,
+    facts: &SyncSender<(u64, BlockFacts)>,
+) {
+    loop {
+        let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok((number, block)) = next else { return };
+        if facts.send((number, facts::of_block(version, block))).is_err() {
+            return;
+        }
+    }
+}
+
+/// Adds facts in the order in which the reader sent the blocks.
+fn fold(mut findings: Findings, found: &Receiver<(u64, BlockFacts)>) -> Findings {
+    let mut early = BTreeMap::new();
+    let mut next = 0;
+    for (number, facts) in found {
+        early.insert(number, facts);
+        while let Some(facts) = early.remove(&next) {
+            findings.add(facts);
+            next += 1;
+        }
+    }
+    findings
+}
+
+impl Feed {
+    /// Reads and sends all, up to the last line. A send fails only when its thread panicked, which the join tells.
+    fn all<R: Read>(
+        mut self,
+        reader: &mut LineReader<R>,
+        header_line: Block,
+        watch: &Watch<'_>,
+    ) -> Result<LastLine, Failure> {
+        self.hash(&Arc::new(header_line));
+        loop {
+            watch.look()?;
+            match reader.next_piece().map_err(|error| super::unreadable(&error))? {
+                Piece::Lines(block) => {
+                    let block = Arc::new(block);
+                    self.hash(&block);
+                    let _ = self.jobs.send((self.sent, block));
+                    self.sent += 1;
+                }
+                Piece::Fragment(block) => self.hash(&Arc::new(block)),
+                Piece::EndOfOverlong(block, line) => {
+                    self.hash(&Arc::new(block));
+                    let _ = self.facts.send((self.sent, BlockFacts::overlong(line.offset)));
+                    self.sent += 1;
+                }
+                Piece::Last(last) => return Ok(last),
+            }
+        }
+    }
+
+    fn hash(&self, block: &Arc<Block>) {
+        for hasher in &self.hashers {
+            let _ = hasher.send(Arc::clone(block));
+        }
+    }
+}

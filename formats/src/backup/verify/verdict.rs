@@ -1,0 +1,137 @@
+//! Steps 5 and 6 of the verdict: what the whole file decides.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::ends::{LastText, Origin, Trailer};
+use super::facts::LineFault;
+use super::findings::Findings;
+use super::text;
+use crate::backup::limits::MAX_GAP_RANGES;
+use crate::backup::tenants::TenantHead;
+use crate::backup::trailer::{TrailerV1, TrailerV2, tenants_fit};
+use crate::backup::{Content, Header};
+use crate::json;
+use crate::{Digest, Failure};
+
+/// What the file is measured against.
+pub(crate) struct Case<'a> {
+    pub(crate) header: &'a Header,
+    pub(crate) trailer: &'a Trailer,
+    pub(crate) last: &'a LastText<'a>,
+    pub(crate) origin: Origin,
+    pub(crate) sha256: Digest,
+    /// Version 1 with a key.
+    pub(crate) mac: Option<Digest>,
+    pub(crate) findings: &'a Findings,
+    /// Version 2.
+    pub(crate) content: Option<&'a Content>,
+    /// Version 2.
+    pub(crate) tenants: &'a [TenantHead],
+}
+
+impl Case<'_> {
+    /// The first failure that applies.
+    pub(crate) fn judge(&self) -> Result<(), Failure> {
+        if !self.checksum_holds() {
+            return Err(self.damaged());
+        }
+        if let (Trailer::V1(trailer), Origin::Keyed, Some(mac)) = (self.trailer, self.origin, self.mac)
+            && trailer.hmac_sha256 != mac.to_string()
+        {
+            return Err(text::tampered_v1(self.last));
+        }
+        if let Some(fault) = &self.findings.malformed {
+            return Err(text::malformed(fault));
+        }
+        if let Some(fault) = &self.findings.inconsistent {
+            return Err(text::inconsistent(fault));
+        }
+        let difference = match (self.trailer, self.content) {
+            (Trailer::V1(trailer), _) => self.difference_v1(trailer),
+            (Trailer::V2(trailer), Some(content)) => self.difference_v2(trailer, content),
+            (Trailer::V2(_), None) => None,
+        };
+        difference.map_or(Ok(()), |what| Err(text::inconsistent_trailer(self.last, &what)))
+    }
+
+    fn checksum_holds(&self) -> bool {
+        match self.trailer {
+            Trailer::V1(trailer) => trailer.sha256 == self.sha256.to_string(),
+            Trailer::V2(trailer) => trailer.sha256 == self.sha256,
+        }
+    }
+
+    fn damaged(&self) -> Failure {
+        let (malformed, inconsistent) = (&self.findings.malformed, &self.findings.inconsistent);
+        let first: Option<&LineFault> = malformed.iter().chain(inconsistent).min_by_key(|fault| fault.line);
+        text::damaged(self.last, first, &self.differing_tenants())
+    }
+
+    /// Tenants whose records are not what the trailer says.
+    fn differing_tenants(&self) -> Vec<String> {
+        let Trailer::V2(TrailerV2 { tenants: Some(stated), .. }) = self.trailer else { return Vec::new() };
+        let by_id = |tenants: &[TenantHead]| -> BTreeMap<Vec<u8>, TenantHead> {
+            tenants.iter().map(|tenant| (tenant.id.to_vec(), tenant.clone())).collect()
+        };
+        let (stated, found) = (by_id(stated), by_id(self.tenants));
+        let ids: BTreeSet<_> = stated.keys().chain(found.keys()).collect();
+        let differing = ids.into_iter().filter(|id| stated.get(*id) != found.get(*id));
+        differing.map(|id| json::decode_go(id).into_owned()).collect()
+    }
+
+    fn difference_v1(&self, trailer: &TrailerV1) -> Option<String> {
+        let cut = self.header.event_cut_sequence;
+        unequal("records", trailer.records, self.findings.records)
+            .or_else(|| unequal("event_cut_sequence", trailer.event_cut_sequence, cut))
+    }
+
+    fn difference_v2(&self, trailer: &TrailerV2, content: &Content) -> Option<String> {
+        let header = self.header;
+        unequal("records", trailer.records, content.records)
+            .or_else(|| unequal("first_sequence", trailer.first_sequence, content.first_sequence))
+            .or_else(|| unequal("the header's first_sequence", header.first_sequence, content.first_sequence))
+            .or_else(|| unequal("last_sequence", trailer.last_sequence, content.last_sequence))
+            .or_else(|| self.gaps_difference(trailer, content))
+            .or_else(|| unequal("merkle_root", trailer.merkle_root, content.merkle_root))
+            .or_else(|| self.tenants_difference(trailer))
+            .or_else(|| unequal("event_cut_sequence", trailer.event_cut_sequence, header.event_cut_sequence))
+    }
+
+    fn gaps_difference(&self, trailer: &TrailerV2, content: &Content) -> Option<String> {
+        let count = self.findings.fold.gap_ranges_through(content.last_sequence);
+        match &trailer.gaps {
+            None if count > MAX_GAP_RANGES as u64 => None,
+            None => Some(format!("gaps is null, and there are only {count} ranges")),
+            Some(stated) if *stated == content.gaps && count <= MAX_GAP_RANGES as u64 => None,
+            Some(stated) => {
+                let at = stated.iter().zip(&content.gaps).take_while(|(a, b)| a == b).count();
+                let range = |ranges: &[(u64, u64)]| {
+                    ranges.get(at).map_or(String::from("none"), |r| format!("{}–{}", r.0, r.1))
+                };
+                Some(format!(
+                    "gap {} is stated as {}, and is {}",
+                    at + 1,
+                    range(stated),
+                    range(&content.gaps)
+                ))
+            }
+        }
+    }
+
+    fn tenants_difference(&self, trailer: &TrailerV2) -> Option<String> {
+        match &trailer.tenants {
+            Some(stated) if *stated == self.tenants => None,
+            Some(_) => {
+                let differing = self.differing_tenants();
+                Some(format!("tenants differ from the records: {}", text::list(&differing)))
+            }
+            // `null` takes four bytes, the newline one.
+            None if !tenants_fit(self.last.bytes.len() + 1 - 4, self.tenants) => None,
+            None => Some(String::from("tenants is null, and there are few enough to say")),
+        }
+    }
+}
+
+fn unequal<T: PartialEq + std::fmt::Display>(name: &str, stated: T, found: T) -> Option<String> {
+    (stated != found).then(|| format!("{name} is stated as {stated}, and is {found}"))
+}

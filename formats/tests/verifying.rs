@@ -1,0 +1,199 @@
+//! Verification of the worked examples, the second pass, and the parts that a restore can take.
+
+mod support;
+
+use std::io::{Cursor, Read, Seek};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use support::{V1_KEYED, V2_KEYED, header, key, messages, time, written};
+use trstctl_formats::backup::{
+    Allow, ContentFold, Cut, FormatVersion, Lines, Purpose, Verified, VerifyOptions, verify, verify_stream,
+};
+use trstctl_formats::{Class, Failure, StoredMessage};
+
+fn opened(bytes: &[u8], options: &VerifyOptions<'_>) -> Result<Verified<Cursor<Vec<u8>>>, Failure> {
+    verify(Cursor::new(bytes.to_vec()), options)
+}
+
+fn all<S: Read + Seek + Send>(verified: &mut Verified<S>) -> Vec<StoredMessage> {
+    let mut messages = verified.messages().unwrap();
+    std::iter::from_fn(|| messages.next().unwrap()).collect()
+}
+
+#[test]
+fn the_worked_example_of_version_2_verifies_and_gives_its_messages_back() {
+    let key = key();
+    let options = VerifyOptions { key: Some(&key), ..VerifyOptions::default() };
+    let mut verified = opened(V2_KEYED, &options).unwrap();
+    let summary = verified.summary().clone();
+    assert_eq!((summary.records, summary.tenants, summary.len_bytes), (3, Some(2), V2_KEYED.len() as u64));
+    assert!(summary.keyed && summary.authenticated);
+    assert_eq!(summary.content.as_ref(), Some(verified.part()));
+    assert_eq!(summary.time_range, Some((time("2026-01-02T03:00:00.25Z"), time("2026-01-02T03:00:02Z"))));
+    assert_eq!(all(&mut verified), messages());
+    assert_eq!(all(&mut verified), messages(), "a second time");
+    assert_eq!(verify_stream(V2_KEYED, &options).unwrap().sha256, summary.sha256);
+}
+
+#[test]
+fn the_worked_example_of_version_1_verifies_and_makes_new_messages() {
+    let key = key();
+    let options =
+        VerifyOptions { key: Some(&key), part_of_version_1: Allow::Yes, ..VerifyOptions::default() };
+    let mut verified = opened(V1_KEYED, &options).unwrap();
+    let summary = verified.summary().clone();
+    assert!(summary.keyed && summary.authenticated);
+    assert_eq!((summary.records, summary.content, summary.tenants), (2, None, None));
+    let part = verified.part().clone();
+    let made = all(&mut verified);
+    let mut expected = messages()[..2].to_vec();
+    expected[0].stored_at = time("2026-01-02T03:00:00Z");
+    expected[1].stored_at = time("2026-01-02T03:00:01.5Z");
+    // Version 1 keeps the escapes that it wrote into the payload.
+    let payload = r#"{"id":"Vh5Zk2QmX0aBcDeFgHiJkL","type":"tenant.registered","tenant_id":"00000000-0000-4000-8000-00000000000a","time":"2026-01-02T03:00:00Z","v":1,"data":"eyJuYW1lIjoiQWNtZSBcdTAwM2NSXHUwMDI2RFx1MDAzZSJ9"}"#;
+    expected[0].payload = payload.into();
+    assert_eq!(made, expected);
+    let mut fold = ContentFold::new(Lines::Exact, 1);
+    made.iter().for_each(|message| fold.append(message));
+    assert_eq!(part, fold.finish(2));
+    let again = written(&header(FormatVersion::V1, 2), &made, Some(&key));
+    assert_eq!(again, V1_KEYED);
+}
+
+#[test]
+fn a_part_has_the_content_of_a_backup_cut_there() {
+    let bytes = written(&header(FormatVersion::V2, 5), &messages(), None);
+    let part = |cut| {
+        let mut verified = opened(&bytes, &VerifyOptions { cut, ..VerifyOptions::default() }).unwrap();
+        let part = verified.part().clone();
+        (part, all(&mut verified))
+    };
+    let expected = |records: usize, last: u64| {
+        let mut fold = ContentFold::new(Lines::Exact, 1);
+        messages()[..records].iter().for_each(|message| fold.append(message));
+        (fold.finish(last), messages()[..records].to_vec())
+    };
+    for (through, records) in [(0, 0), (1, 1), (2, 2), (3, 2), (4, 3), (5, 3)] {
+        assert_eq!(part(Cut::Through(through)), expected(records, through), "through {through}");
+    }
+    for (until, records, last) in [
+        ("2026-01-02T03:00:00Z", 0, 0),
+        ("2026-01-02T03:00:00.25Z", 1, 1),
+        // The next record is 4: the cut lies inside the gap.
+        ("2026-01-02T03:00:01.500000001Z", 2, 3),
+        ("2026-01-02T03:00:02Z", 3, 5),
+        ("2027-01-01T00:00:00Z", 3, 5),
+    ] {
+        assert_eq!(part(Cut::Until(time(until))), expected(records, last), "until {until}");
+    }
+}
+
+#[test]
+fn a_part_of_version_1_counts_records_and_event_times() {
+    let key = key();
+    let part = |cut| {
+        let options =
+            VerifyOptions { key: Some(&key), cut, part_of_version_1: Allow::Yes, ..VerifyOptions::default() };
+        let mut verified = opened(V1_KEYED, &options)?;
+        let part = verified.part().clone();
+        assert_eq!(all(&mut verified).len() as u64, part.records);
+        Ok::<_, Failure>((part.records, part.last_sequence))
+    };
+    assert_eq!(part(Cut::Through(1)).unwrap(), (1, 1));
+    assert_eq!(part(Cut::Through(2)).unwrap(), (2, 2));
+    assert_eq!(part(Cut::Through(3)).unwrap_err().class, Class::Usage);
+    assert_eq!(part(Cut::Until(time("2026-01-02T03:00:01.4Z"))).unwrap(), (1, 1));
+    assert_eq!(part(Cut::Until(time("2026-01-02T03:00:01.5Z"))).unwrap(), (2, 2));
+    assert_eq!(part(Cut::Until(time("2020-01-01T00:00:00Z"))).unwrap(), (0, 0));
+}
+
+#[test]
+fn a_part_beyond_the_end_is_a_usage_failure() {
+    let bytes = written(&header(FormatVersion::V2, 5), &messages(), None);
+    let failure =
+        opened(&bytes, &VerifyOptions { cut: Cut::Through(6), ..VerifyOptions::default() }).err().unwrap();
+    assert_eq!(failure.class, Class::Usage);
+    assert!(failure.message.contains("beyond 5"), "{failure}");
+}
+
+#[test]
+fn who_may_accept_what_is_the_table_of_the_specification() {
+    let (ours, other) = (key(), trstctl_formats::backup::BackupKey::from_key_file(b"other").unwrap());
+    for (version, cut) in [(FormatVersion::V1, 2), (FormatVersion::V2, 5)] {
+        let count = if version == FormatVersion::V1 { 2 } else { 3 };
+        let keyed = written(&header(version, cut), &messages()[..count], Some(&ours));
+        let unkeyed = written(&header(version, cut), &messages()[..count], None);
+        let class = |bytes: &[u8], options: VerifyOptions<'_>| {
+            let streamed = verify_stream(bytes, &options).map(|s| s.authenticated).map_err(|f| f.class);
+            let seeked = opened(bytes, &options).map(|v| v.summary().authenticated).map_err(|f| f.class);
+            assert_eq!(streamed, seeked);
+            seeked
+        };
+        let none = VerifyOptions::default;
+        let restore = || VerifyOptions { purpose: Purpose::Restore, ..VerifyOptions::default() };
+        let with = |key| VerifyOptions { key: Some(key), ..VerifyOptions::default() };
+        let wrong = if version == FormatVersion::V1 { Class::Tampered } else { Class::WrongKey };
+        assert_eq!(class(&keyed, with(&ours)), Ok(true));
+        assert_eq!(class(&keyed, with(&other)), Err(wrong));
+        assert_eq!(class(&keyed, VerifyOptions { unverified_mac: Allow::Yes, ..with(&other) }), Err(wrong));
+        assert_eq!(class(&keyed, none()), Err(Class::KeyMissing));
+        assert_eq!(class(&keyed, VerifyOptions { unkeyed: Allow::Yes, ..none() }), Err(Class::KeyMissing));
+        assert_eq!(class(&keyed, VerifyOptions { unverified_mac: Allow::Yes, ..restore() }), Ok(false));
+        assert_eq!(class(&unkeyed, with(&ours)), Err(Class::Unkeyed));
+        assert_eq!(
+            class(&unkeyed, VerifyOptions { unverified_mac: Allow::Yes, ..with(&ours) }),
+            Err(Class::Unkeyed)
+        );
+        assert_eq!(class(&unkeyed, VerifyOptions { unkeyed: Allow::Yes, ..with(&ours) }), Ok(false));
+        assert_eq!(class(&unkeyed, none()), Ok(false));
+        assert_eq!(class(&unkeyed, restore()), Err(Class::Unkeyed));
+        assert_eq!(class(&unkeyed, VerifyOptions { unkeyed: Allow::Yes, ..restore() }), Ok(false));
+    }
+}
+
+#[test]
+fn a_file_that_changes_between_the_passes_fails_at_the_latest_at_its_end() {
+    /// Gives other bytes from the moment that a flag is set.
+    struct Changing<'a> {
+        contents: [Cursor<Vec<u8>>; 2],
+        changed: &'a AtomicBool,
+    }
+    impl Changing<'_> {
+        fn content(&mut self) -> &mut Cursor<Vec<u8>> {
+            &mut self.contents[usize::from(self.changed.load(Ordering::Relaxed))]
+        }
+    }
+    impl Read for Changing<'_> {
+        fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+            self.content().read(buf)
+        }
+    }
+    impl Seek for Changing<'_> {
+        fn seek(&mut self, position: std::io::SeekFrom) -> std::io::Result<u64> {
+            self.content().seek(position)
+        }
+    }
+    let bytes = written(&header(FormatVersion::V2, 5), &messages(), None);
+    let other = String::from_utf8(bytes.clone()).unwrap().replace("payments", "Payments").into_bytes();
+    let changed = AtomicBool::new(false);
+    let source = Changing { contents: [Cursor::new(bytes), Cursor::new(other)], changed: &changed };
+    let mut verified = verify(source, &VerifyOptions::default()).unwrap();
+    changed.store(true, Ordering::Relaxed);
+    let mut messages = verified.messages().unwrap();
+    let failure = loop {
+        match messages.next() {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("the second pass ended well"),
+            Err(failure) => break failure,
+        }
+    };
+    assert_eq!(failure.class, Class::Damaged);
+    assert!(failure.message.contains("changed after it was verified"), "{failure}");
+}
+
+#[test]
+fn an_interrupted_verification_says_so() {
+    let bytes = written(&header(FormatVersion::V2, 5), &messages(), None);
+    let options = VerifyOptions { interrupted: Some(&|| true), ..VerifyOptions::default() };
+    assert_eq!(opened(&bytes, &options).err().unwrap().class, Class::Interrupted);
+}
