@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::link::{Attempts, Link, Trouble};
+use super::new_message::message_id;
 use super::reader::JetStreamReader;
 use super::stream::{DEADLINE, StreamInfo, StreamRequests};
 use super::{Appended, EventLog, Expected, LogError, LogState, NewMessage};
@@ -137,6 +138,25 @@ impl JetStreamLog {
         Ok(())
     }
 
+    /// Whether the expectation fails because this very message was appended before, perhaps without its acknowledgement
+    /// having reached us: it then stands right after the sequence that was expected. (2.9 looks for repeated ids first,
+    /// newer servers for the expectation.)
+    async fn earlier_append(
+        &self,
+        message: &NewMessage,
+        expected: Expected,
+    ) -> Result<Option<Appended>, LogError> {
+        let (after, Some(id)) = (expected.sequence().unwrap_or(0), message.message_id()) else {
+            return Ok(None);
+        };
+        let connection = self.link.connection().await?;
+        let requests = StreamRequests::new(&connection, &self.stream)?;
+        let found = requests.next_of_subject(after + 1, &message.subject).await?;
+        Ok(found
+            .filter(|(_, headers)| message_id(headers) == Some(id))
+            .map(|(sequence, _)| Appended { sequence, duplicate: true }))
+    }
+
     async fn try_append(
         &self,
         message: &NewMessage,
@@ -170,6 +190,7 @@ impl EventLog for JetStreamLog {
 
     /// A message with an id is sent again when the connection was lost before the acknowledgement; it may then be
     /// acknowledged as a duplicate of itself. One without an id is not: the error says that its fate is not known.
+    /// A repeated id is a duplicate also where the expectation holds no more.
     async fn append(&self, message: NewMessage, expected: Expected) -> Result<Appended, LogError> {
         let headers = message.headers_expecting(expected)?;
         self.refuse_unverified().await?;
@@ -177,6 +198,9 @@ impl EventLog for JetStreamLog {
         loop {
             match self.try_append(&message, &headers, expected).await {
                 Ok(appended) => return Ok(appended),
+                Err(Trouble::Final(error @ LogError::WrongLastSequence { .. })) => {
+                    return self.earlier_append(&message, expected).await?.ok_or(error);
+                }
                 Err(trouble) => attempts.after(trouble).await?,
             }
         }
@@ -216,15 +240,13 @@ fn unanswered(error: LogError, message: &NewMessage) -> Trouble {
 
 /// Of a wrong last sequence, the server's words end with the actual one.
 fn refused(error: ApiError, expected: Expected) -> Trouble {
-    let (expected, refusal) = match (expected, error) {
-        (
-            Expected::LastOfSubject(expected) | Expected::LastOfLog(expected),
-            ApiError::Refused { refusal, .. },
-        ) if matches!(refusal.err_code, code::WRONG_LAST_SEQUENCE | code::WRONG_LAST_SEQUENCE_CONSTANT) => {
-            (expected, refusal)
+    let wrong_sequence = [code::WRONG_LAST_SEQUENCE, code::WRONG_LAST_SEQUENCE_CONSTANT];
+    match (expected.sequence(), error) {
+        (Some(expected), ApiError::Refused { refusal, .. }) if wrong_sequence.contains(&refusal.err_code) => {
+            let last_word = refusal.description.rsplit(' ').next();
+            let actual = last_word.and_then(|word| word.parse().ok()).unwrap_or(0);
+            Trouble::Final(LogError::WrongLastSequence { expected, actual })
         }
-        (_, error) => return error.into(),
-    };
-    let actual = refusal.description.rsplit(' ').next().and_then(|word| word.parse().ok()).unwrap_or(0);
-    Trouble::Final(LogError::WrongLastSequence { expected, actual })
+        (_, error) => error.into(),
+    }
 }

@@ -61,6 +61,16 @@ pub enum Expected {
     LastOfLog(u64),
 }
 
+impl Expected {
+    /// The sequence that is expected, if any.
+    pub fn sequence(self) -> Option<u64> {
+        match self {
+            Self::Any => None,
+            Self::LastOfSubject(sequence) | Self::LastOfLog(sequence) => Some(sequence),
+        }
+    }
+}
+
 /// An acknowledged append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {

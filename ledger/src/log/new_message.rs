@@ -20,13 +20,8 @@ impl NewMessage {
         Self { subject: subject.into(), headers, payload: event.to_stored() }
     }
 
-    /// The message id, by which the server knows a repetition.
     pub(super) fn message_id(&self) -> Option<&[u8]> {
-        let mut lines = self.headers.split(|&byte| byte == b'\n').skip(1);
-        lines.find_map(|line| {
-            let value = line.strip_prefix(MESSAGE_ID.as_bytes())?.strip_prefix(b":")?.trim_ascii();
-            (!value.is_empty()).then_some(value)
-        })
+        message_id(&self.headers)
     }
 
     /// The header block with the line that states what is expected.
@@ -47,6 +42,15 @@ impl NewMessage {
         })?;
         Ok([lines, b"\r\n", line.as_bytes(), b"\r\n"].concat().into())
     }
+}
+
+/// The message id in a header block, by which the server knows a repetition.
+pub(super) fn message_id(headers: &[u8]) -> Option<&[u8]> {
+    let mut lines = headers.split(|&byte| byte == b'\n').skip(1);
+    lines.find_map(|line| {
+        let value = line.strip_prefix(MESSAGE_ID.as_bytes())?.strip_prefix(b":")?.trim_ascii();
+        (!value.is_empty()).then_some(value)
+    })
 }
 
 #[cfg(test)]

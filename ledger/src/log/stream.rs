@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -170,12 +172,28 @@ impl<'a> StreamRequests<'a> {
     /// # Errors
     /// When the leader gives no answer, or another than yes or no.
     pub async fn has_message(self, sequence: u64) -> Result<bool, ApiError> {
-        #[derive(Deserialize)]
-        struct Found {}
         let endpoint = format!("STREAM.MSG.GET.{}", self.stream);
-        match self.connection.api::<Found>(&endpoint, &json!({"seq": sequence}), DEADLINE).await {
-            Ok(Found {}) => Ok(true),
+        match self.connection.api::<Done>(&endpoint, &json!({"seq": sequence}), DEADLINE).await {
+            Ok(Done {}) => Ok(true),
             Err(error) if error.err_code() == code::NO_MESSAGE_FOUND => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sequence and header block of the first message of `subject` at or after `from`, from the leader.
+    ///
+    /// # Errors
+    /// When the leader gives no answer, or a refusal.
+    pub(super) async fn next_of_subject(
+        self,
+        from: u64,
+        subject: &str,
+    ) -> Result<Option<(u64, Vec<u8>)>, ApiError> {
+        let endpoint = format!("STREAM.MSG.GET.{}", self.stream);
+        let body = json!({"seq": from, "next_by_subj": subject});
+        match self.connection.api::<FoundMessage>(&endpoint, &body, DEADLINE).await {
+            Ok(FoundMessage { message }) => Ok(Some((message.seq, message.headers()))),
+            Err(error) if error.err_code() == code::NO_MESSAGE_FOUND => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -221,6 +239,24 @@ impl<'a> StreamRequests<'a> {
     /// When the server refuses it.
     pub async fn delete(self) -> Result<(), ApiError> {
         self.connection.api_get::<Done>(&format!("STREAM.DELETE.{}", self.stream), DEADLINE).await.map(|_| ())
+    }
+}
+
+#[derive(Deserialize)]
+struct FoundMessage {
+    message: Found,
+}
+
+#[derive(Deserialize)]
+struct Found {
+    seq: u64,
+    #[serde(default)]
+    hdrs: String,
+}
+
+impl Found {
+    fn headers(&self) -> Vec<u8> {
+        STANDARD.decode(&self.hdrs).unwrap_or_default()
     }
 }
 
