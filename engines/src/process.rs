@@ -1,6 +1,10 @@
-//! What Linux says about a process, so that a process id that was given to another process is never taken for the first.
+//! What Linux says about a process, so that a process id that was given to another process is never taken for the first;
+//! and the environment of those that we start.
 
-use std::{fs, process};
+use std::{
+    env, fs,
+    process::{self, Command},
+};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -61,6 +65,15 @@ pub fn with_children(pid: u32) -> Vec<Identity> {
     std::iter::once(pid).chain(children).filter_map(Identity::of).collect()
 }
 
+/// What a child process may know of our environment; the rest may hold secrets, or settings for other servers (`PGDATA`).
+const PASSED_ON: [&str; 3] = ["PATH", "LD_LIBRARY_PATH", "TZ"];
+
+/// Leaves only what an engine needs; its messages, which are read by us, are in English.
+pub fn clean_environment(command: &mut Command) -> &mut Command {
+    let passed = PASSED_ON.into_iter().filter_map(|name| Some((name, env::var_os(name)?)));
+    command.env_clear().envs(passed).env("LC_ALL", "C")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_process_that_has_ended_and_was_not_waited_for_is_not_alive() {
-        let mut child = process::Command::new("true").stdout(process::Stdio::piped()).spawn().unwrap();
+        let mut child = Command::new("true").stdout(process::Stdio::piped()).spawn().unwrap();
         let mut end = Vec::new();
         std::io::Read::read_to_end(child.stdout.as_mut().unwrap(), &mut end).unwrap();
         let start = std::time::Instant::now();

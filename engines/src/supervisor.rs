@@ -61,7 +61,7 @@ impl Supervised {
     /// Starts the engine; it is not ready yet.
     pub fn start(order: Order<'_>) -> Result<Supervised, EngineError> {
         set_aside_if_large(&order.log);
-        let mut shell = Command::new("/bin/sh")
+        let mut shell = process::clean_environment(&mut Command::new("/bin/sh"))
             .args(["-c", include_str!("supervisor.sh"), "trstctl-engine", order.stop_signal])
             .arg(order.grace_s.to_string())
             .arg(&order.log)
@@ -74,7 +74,6 @@ impl Supervised {
             .stdout(Stdio::piped())
             .stderr(order.lock.inherit()?)
             .current_dir("/")
-            .env("LC_ALL", "C") // Its messages are read by us.
             .process_group(0) // Ctrl-C in a terminal is for us; the engine is stopped in order.
             .spawn()
             .map_err(EngineError::io("starting", "/bin/sh"))?;
@@ -102,14 +101,6 @@ impl Supervised {
         while self.is_running() || processes.iter().any(Identity::is_alive) {
             std::thread::sleep(POLL);
         }
-    }
-
-    /// Waits until the engine, one that ends by itself, has done so. Returns the end of its log.
-    pub fn wait_end(&self) -> String {
-        while self.is_running() {
-            std::thread::sleep(POLL);
-        }
-        tail(&self.log)
     }
 
     /// Waits until `check` says yes. An engine that ends, or is not ready in time, is an error with the end of its log.

@@ -5,38 +5,35 @@
 //!
 //! Ready means: `postmaster.pid` names the process that we started and says `ready`.
 
+mod data;
+mod socket;
+
 use std::{
     ffi::OsString,
     fs,
-    io::ErrorKind,
-    os::unix::ffi::OsStringExt,
     path::{Path, PathBuf},
     process::{Command, Output},
     sync::OnceLock,
     time::Duration,
 };
 
-use serde::{Deserialize, Serialize};
+pub(crate) use socket::Address;
 
 use crate::{
     Binary, Data, EngineError, Version,
     account::Account,
     binaries, chance,
-    folder::{self, Folder},
+    folder::Folder,
+    process,
     supervisor::{Order, Supervised},
 };
 
 /// A checkpoint of much unwritten data takes its time.
 const GRACE_S: u32 = 30;
-/// Longest path of a Unix socket, in bytes.
-const SOCKET_PATH_MAX: usize = 107;
 /// Name of PostgreSQL's own data directory (its "database cluster") in the engine's folder.
 const CLUSTER: &str = "cluster";
 /// The superuser's name.
 pub const SUPERUSER: &str = "postgres";
-
-const HBA: &str = "# The socket's folder is open to its owner (and root) only; the port asks for the generated password.\n\
-                   local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
 
 /// How a `postgres` is started.
 #[derive(Debug, Clone)]
@@ -100,43 +97,10 @@ impl Postgres {
     fn prepare(options: PostgresOptions) -> Result<Postgres, EngineError> {
         let account = Account::unprivileged();
         let folder = Folder::open(&options.data, &account, Duration::from_secs(u64::from(GRACE_S) + 5))?;
-        let binary = binaries::postgres(existing_major(&folder.path().join(CLUSTER))?)?;
-        let socket_folder = socket_folder(&folder, &account)?;
+        let binary = binaries::postgres(data::existing_major(&folder.path().join(CLUSTER))?)?;
+        let socket_folder = socket::folder(&folder, &account)?;
         let [port] = chance::free_ports();
         Ok(Postgres { running: None, folder, socket_folder, binary, account, port, options })
-    }
-
-    /// By initdb, into a folder beside, renamed when complete: one that was killed is begun again.
-    fn create_data(&self) -> Result<(), EngineError> {
-        if self.cluster_dir().exists() {
-            return Ok(());
-        }
-        folder::write_private(&self.password_path(), (chance::secret() + "\n").as_bytes())?;
-        self.account.own_path(&self.password_path())?;
-        let unfinished = self.folder.path().join("cluster.new");
-        if unfinished.exists() {
-            fs::remove_dir_all(&unfinished).map_err(EngineError::io("removing", &unfinished))?;
-        }
-        fs::create_dir(&unfinished).map_err(EngineError::io("creating", &unfinished))?;
-        self.account.own_path(&unfinished)?;
-        self.initdb(&unfinished)?;
-        let hba = unfinished.join("pg_hba.conf");
-        fs::write(&hba, HBA).map_err(EngineError::io("writing", &hba))?;
-        fs::rename(&unfinished, self.cluster_dir()).map_err(EngineError::io("renaming", &unfinished))
-    }
-
-    fn initdb(&self, into: &Path) -> Result<(), EngineError> {
-        let mut command: Vec<OsString> = vec![self.program("initdb").into(), "-D".into(), into.into()];
-        command.extend(["--pwfile".into(), self.password_path().into(), "-U".into(), SUPERUSER.into()]);
-        command.extend(["--encoding=UTF8", "--locale=C", "--auth=scram-sha-256"].map(OsString::from));
-        command.extend(self.folder.is_throwaway().then(|| "--no-sync".into()));
-        let initdb = self.supervise("initdb", command)?;
-        let (log, tail) = (self.log_path(), initdb.wait_end());
-        initdb.stop_and_keep();
-        match tail.contains("Success.") {
-            true => Ok(()),
-            false => Err(EngineError::Ended { engine: "initdb", log, tail }),
-        }
     }
 
     fn launch_and_wait(&mut self) -> Result<(), EngineError> {
@@ -193,10 +157,7 @@ impl Postgres {
     pub fn execute(&self, database: &str, sql: &str) -> Result<String, EngineError> {
         let psql = self.program("psql");
         let mut command = Command::new(&psql);
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PG")) {
-            command.env_remove(name);
-        }
-        command
+        process::clean_environment(&mut command)
             .args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d"])
             .arg(self.dsn(database))
             .args(["-c", sql]);
@@ -267,7 +228,8 @@ impl Postgres {
         self.binary.path.with_file_name(name)
     }
 
-    /// Kills the server and waits until it is gone; its own children end by themselves.
+    /// Kills the server and its sessions as a power cut would (but what they wrote is kept by the system), and waits until
+    /// they are gone.
     pub fn kill_9(&mut self) {
         if let Some(running) = &mut self.running {
             running.kill_9();
@@ -294,53 +256,6 @@ impl Postgres {
     pub fn stop(self) {}
 }
 
-/// Where a server is reached, for another process.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Address {
-    socket_dir: PathBuf,
-    port: u16,
-    pub version: Version,
-}
-
-impl Address {
-    pub fn dsn(&self, database: &str) -> String {
-        format!("host={} port={} user={SUPERUSER} dbname={database}", self.socket_dir.display(), self.port)
-    }
-
-    pub fn socket(&self) -> PathBuf {
-        self.socket_dir.join(format!(".s.PGSQL.{}", self.port))
-    }
-}
-
-/// A short private folder for the socket, unless the engine's own folder is one.
-fn socket_folder(engine: &Folder, account: &Account) -> Result<Option<Folder>, EngineError> {
-    if engine.is_throwaway() && fits_socket(engine.path()) {
-        return Ok(None);
-    }
-    let temporary = Folder::throwaway_in(&std::env::temp_dir(), account)?;
-    match fits_socket(temporary.path()) {
-        true => Ok(Some(temporary)),
-        false => Folder::throwaway_in(Path::new("/tmp"), account).map(Some),
-    }
-}
-
-/// Short enough, and without characters that a connection string or a setting would need quotes for.
-fn fits_socket(folder: &Path) -> bool {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-".contains(byte);
-    let socket = folder.join(".s.PGSQL.65535").into_os_string().into_vec();
-    socket.len() <= SOCKET_PATH_MAX && socket.iter().all(plain)
-}
-
-/// The major version that made the data in `cluster`, when there is any: no other can serve it.
-fn existing_major(cluster: &Path) -> Result<Option<u32>, EngineError> {
-    let path = cluster.join("PG_VERSION");
-    match fs::read_to_string(&path) {
-        Ok(text) => Ok(text.trim().parse().ok()),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(EngineError::Io { what: "reading", path, source }),
-    }
-}
-
 /// The file has the server's process id in the first line and its state in the eighth.
 fn says_ready(postmaster_pid: &Path, pid: u32) -> Result<(), String> {
     let text = fs::read_to_string(postmaster_pid).map_err(|error| error.to_string())?;
@@ -364,15 +279,6 @@ fn succeeded(program: &'static str, output: Output) -> Result<String, EngineErro
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_socket_folder_is_short_and_needs_no_quotes() {
-        assert!(fits_socket(Path::new("/tmp/trstctl-engine-Ab_9")));
-        assert!(!fits_socket(Path::new("/tmp/with space")));
-        let longest = "/".to_owned() + &"x".repeat(SOCKET_PATH_MAX - 1 - "/.s.PGSQL.65535".len());
-        assert!(fits_socket(Path::new(&longest)));
-        assert!(!fits_socket(Path::new(&(longest + "x"))));
-    }
 
     #[test]
     fn a_server_is_ready_when_its_own_file_says_so() {

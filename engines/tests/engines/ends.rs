@@ -163,3 +163,15 @@ fn an_engine_itself_holds_the_lock_of_its_folder() {
         assert!(files.contains(&folder.join("lock")), "{files:?}");
     }
 }
+
+#[test]
+fn an_engine_is_not_told_what_else_stands_in_our_environment() {
+    let nats = NatsServer::start(NatsOptions::default()).unwrap();
+    let environment = fs::read(format!("/proc/{}/environ", nats.pid().unwrap())).unwrap();
+    assert!(env::vars().any(|(name, _)| name.starts_with("CARGO") || name == "HOME"));
+    let told = String::from_utf8_lossy(&environment);
+    assert!(
+        told.split('\0').all(|entry| !entry.starts_with("CARGO") && !entry.starts_with("HOME")),
+        "{told}"
+    );
+}
