@@ -1,7 +1,8 @@
-//! RFC 3339 to microseconds since 1970, as the event producers write it.
+//! RFC 3339 to microseconds since 1970, as the envelope's own reader takes it.
 //!
-//! Strict: `T` and `Z` in upper case, a real date, no second 60, an offset of hours below 24. Digits beyond the
-//! microsecond are cut, never rounded. Every such time lies within the range of `timestamptz`.
+//! `T` and `Z` in upper case, a real date, no second 60; and, as the producers' clock type reads it, an hour of one
+//! digit, a comma before the fraction, offsets up to 24:60. Digits beyond the microsecond are cut, never rounded. Every
+//! such time lies within the range of `timestamptz`.
 
 use super::record::Micros;
 
@@ -51,7 +52,8 @@ impl Digits<'_> {
     }
 
     fn clock(&mut self) -> Option<i64> {
-        let hours = self.number_to(2, 23)?;
+        let hour_len = if self.0.get(1) == Some(&b':') { 1 } else { 2 };
+        let hours = self.number_to(hour_len, 23)?;
         self.literal(b':')?;
         let minutes = self.number_to(2, 59)?;
         self.literal(b':')?;
@@ -59,9 +61,8 @@ impl Digits<'_> {
     }
 
     fn fraction_micros(&mut self) -> Option<i64> {
-        if self.literal(b'.').is_none() {
-            return Some(0);
-        }
+        let [b'.' | b',', rest @ ..] = self.0 else { return Some(0) };
+        self.0 = rest;
         let len = self.0.iter().take_while(|b| b.is_ascii_digit()).count();
         let (digits, rest) = self.0.split_at(len);
         self.0 = rest;
@@ -78,9 +79,9 @@ impl Digits<'_> {
             b'-' => -1,
             _ => return None,
         };
-        let hours = self.number_to(2, 23)?;
+        let hours = self.number_to(2, 24)?;
         self.literal(b':')?;
-        Some(sign * (hours * 60 + self.number_to(2, 59)?) * 60)
+        Some(sign * (hours * 60 + self.number_to(2, 60)?) * 60)
     }
 }
 
@@ -124,6 +125,13 @@ mod tests {
         assert_eq!(micros("1970-01-01T02:30:00+02:30"), Some(0));
         assert_eq!(micros("1969-12-31T23:00:00-01:00"), Some(0));
         assert_eq!(micros("1970-01-01T00:00:00-00:00"), Some(0));
+        assert_eq!(micros("1970-01-02T01:00:00+24:60"), Some(0));
+    }
+
+    #[test]
+    fn what_the_producers_read_beyond_the_standard_is_read() {
+        assert_eq!(micros("1970-01-01T1:00:00Z"), Some(3_600_000_000));
+        assert_eq!(micros("1970-01-01T00:00:00,25Z"), Some(250_000));
     }
 
     #[test]
@@ -142,7 +150,7 @@ mod tests {
     fn the_edges_of_the_calendar_are_held() {
         assert_eq!(parse("0001-01-01T00:00:00Z"), Some(YEAR_ONE));
         assert_eq!(micros("0000-01-01T00:00:00+23:59"), Some(-62_167_305_540_000_000));
-        assert_eq!(micros("9999-12-31T23:59:59.999999-23:59"), Some(253_402_387_139_999_999));
+        assert_eq!(micros("9999-12-31T23:59:59.999999-24:60"), Some(253_402_390_799_999_999));
         assert!(parse("2024-02-29T00:00:00Z").is_some());
     }
 
@@ -163,9 +171,9 @@ mod tests {
             "2026-01-02T03:60:00Z",
             "2026-01-02T03:04:60Z",
             "2026-01-02T03:04:05.Z",
-            "2026-01-02T03:04:05,5Z",
-            "2026-01-02T03:04:05+24:00",
-            "2026-01-02T03:04:05+01:60",
+            "2026-01-02T3:4:05Z",
+            "2026-01-02T03:04:05+25:00",
+            "2026-01-02T03:04:05+01:61",
             "2026-01-02T03:04:05+0100",
             "2026-01-02T03:04:05Zz",
             "12026-01-02T03:04:05Z",

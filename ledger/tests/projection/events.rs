@@ -225,6 +225,24 @@ fn a_revoked_certificate_recorded_under_another_id_is_revoked() {
 }
 
 #[test]
+fn of_several_revocations_the_earliest_is_taken_over() {
+    let revoke_g = REVOKE.replace(r#""f""#, r#""g""#).replace("2026-02", "2026-01").replace("stolen", "lost");
+    let model = model(&[
+        certificate(""),
+        event("certificate.revoked", REVOKE),
+        certificate(r#","id":"{2}","fingerprint":"g""#),
+        event("certificate.revoked", &revoke_g),
+        certificate(r#","id":"{2}""#),
+        certificate(r#","id":"{3}""#),
+    ]);
+    assert_eq!(column(&model, Table::Certificates, "revoked_at"), [month(2), month(1), month(1)]);
+    assert_eq!(
+        column(&model, Table::Certificates, "revocation_reason"),
+        ["stolen", "lost", "lost"].map(text)
+    );
+}
+
+#[test]
 fn a_revocation_follows_the_fingerprint_under_which_a_certificate_was_recorded_last() {
     let events =
         [certificate(""), certificate(r#","fingerprint":"g""#), event("certificate.revoked", REVOKE)];

@@ -2,6 +2,8 @@
 
 mod batches;
 mod events;
+mod history;
 mod lookups;
 mod quarantine;
+mod rate;
 mod support;
