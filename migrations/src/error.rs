@@ -21,6 +21,14 @@ pub enum Error {
         /// What happened.
         reason: String,
     },
+    /// An open connection was lost.
+    #[error("{what}: the connection to PostgreSQL was lost ({reason})")]
+    Lost {
+        /// What was being done.
+        what: String,
+        /// What happened.
+        reason: String,
+    },
     /// The server answers, and refuses.
     #[error("{what}: {reason}")]
     Refused {
@@ -28,6 +36,8 @@ pub enum Error {
         what: String,
         /// The server's words, or ours.
         reason: String,
+        /// SQLSTATE; empty when the refusal is ours.
+        code: String,
         /// What to do.
         hint: String,
     },
@@ -36,17 +46,30 @@ pub enum Error {
 impl Error {
     /// A refusal of ours.
     pub fn refused(what: impl Into<String>, reason: impl Into<String>, hint: impl Into<String>) -> Self {
-        Error::Refused { what: what.into(), reason: reason.into(), hint: hint.into() }
+        Error::Refused { what: what.into(), reason: reason.into(), code: String::new(), hint: hint.into() }
+    }
+
+    /// The server's SQLSTATE, if it refused.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Error::Refused { code, .. } if !code.is_empty() => Some(code),
+            _ => None,
+        }
     }
 
     /// What a failed statement means: the server's refusal, or a lost connection.
     pub fn from_statement(what: &str, error: &postgres::Error) -> Self {
         match error.as_db_error() {
             Some(db) if is_shutdown(db.code()) => {
-                Error::Unreachable { place: "this session".into(), reason: db.message().to_owned() }
+                Error::Lost { what: what.into(), reason: db.message().to_owned() }
             }
-            Some(db) => Error::refused(what, describe(db), hint_for(db.code())),
-            None => Error::Unreachable { place: "this session".into(), reason: chain(error) },
+            Some(db) => Error::Refused {
+                what: what.into(),
+                reason: describe(db),
+                code: db.code().code().to_owned(),
+                hint: hint_for(db.code()),
+            },
+            None => Error::Lost { what: what.into(), reason: chain(error) },
         }
     }
 }
@@ -108,7 +131,7 @@ impl From<Error> for Failure {
         let message = error.to_string();
         match error {
             Error::Settings { hint, .. } => Failure::new(Class::Usage, message, hint),
-            Error::Unreachable { .. } => Failure::new(
+            Error::Unreachable { .. } | Error::Lost { .. } => Failure::new(
                 Class::Unreachable,
                 message,
                 "Check TRSTCTL_POSTGRES_DSN, that the server runs, and the network between; then run the same command again.",

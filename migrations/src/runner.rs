@@ -237,12 +237,12 @@ fn is_collision(error: &postgres::Error) -> bool {
 
 fn roles_refused(statements: &[String], error: &postgres::Error) -> Error {
     let cause = Error::from_statement("roles and schemas cannot be made", error);
-    let Error::Refused { what, reason, .. } = cause else { return cause };
+    let Error::Refused { what, reason, code, .. } = cause else { return cause };
     let hint = format!(
         "Nothing was written. Have an administrator run in this database, then run the same command again: {};",
         statements.join("; ")
     );
-    Error::Refused { what, reason, hint }
+    Error::Refused { what, reason, code, hint }
 }
 
 fn apply(client: &mut Client, migration: &Migration) -> Result<(), Error> {

@@ -1,0 +1,250 @@
+//! Drift: where the read model differs from the fold of the log, by table, tenant and key. Nothing is changed.
+//!
+//! The log is folded into a throw-away shadow, with the bounded memory of a rebuild, and compared set-wise in one snapshot
+//! in which the model's checkpoint and the shadow's position are the same sequence. What the model has not applied yet is
+//! lag, not drift, and is told apart.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use futures_util::TryStreamExt;
+use tokio_postgres::Transaction;
+use tokio_postgres::types::ToSql;
+use trstctl_migrations::lock_keys;
+use uuid::Uuid;
+
+use super::ReadModel;
+use super::apply::{check_ahead, read_checkpoint};
+use super::binary::{Raw, get_value};
+use super::error::{During, ReadModelError};
+use super::rebuild::{Exclusive, OnProgress, Progress, RebuildOptions};
+use super::schema::Schema;
+use super::session::Session;
+use super::swap::{self, Position};
+use crate::log::EventLog;
+use crate::projection::{Kind as ColumnKind, Row, Table, Value};
+
+/// How often the projection lock is asked for.
+const ATTEMPTS: u32 = 200;
+
+/// How to compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiffOptions {
+    /// Memory for folded rows, in bytes.
+    pub memory_bytes: usize,
+    /// Rows that the report lists one by one; all are counted.
+    pub max_listed: usize,
+}
+
+impl Default for DiffOptions {
+    /// 256 MiB, ten thousand rows.
+    fn default() -> Self {
+        Self { memory_bytes: RebuildOptions::default().memory_bytes, max_listed: 10_000 }
+    }
+}
+
+/// What is wrong with a row of the read model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// The log makes it, and the model does not have it.
+    Missing,
+    /// The model has it, and the log does not make it.
+    Extra,
+    /// Its values are others than the log makes.
+    Changed,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Missing => "missing",
+            Kind::Extra => "extra",
+            Kind::Changed => "changed",
+        })
+    }
+}
+
+/// A row that differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DriftedRow {
+    /// Its table.
+    pub table: Table,
+    /// Its tenant; only a fault may have none.
+    pub tenant: Option<Uuid>,
+    /// Its key, one value a column of [`Table::key`].
+    pub key: Row,
+    /// What is wrong with it.
+    pub kind: Kind,
+    /// The columns that differ, of a changed row.
+    pub columns: Vec<String>,
+}
+
+/// What a comparison found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DriftReport {
+    /// The sequence at which model and log were compared: the model's checkpoint.
+    pub checkpoint: u64,
+    /// The log's last sequence; beyond the checkpoint the model merely lags.
+    pub last_sequence: u64,
+    /// Messages of the log that were folded.
+    pub events: u64,
+    /// How many rows differ, by table, tenant and kind; tables and tenants without drift are left out.
+    pub counts: BTreeMap<(Table, Option<Uuid>, Kind), u64>,
+    /// The first of them, by table and key.
+    pub rows: Vec<DriftedRow>,
+}
+
+impl DriftReport {
+    /// How many rows differ.
+    pub fn total(&self) -> u64 {
+        self.counts.values().sum()
+    }
+
+    /// Not all rows that differ are listed.
+    pub fn is_cut(&self) -> bool {
+        self.total() > self.rows.len() as u64
+    }
+
+    fn add(&mut self, row: DriftedRow, max_listed: usize) {
+        *self.counts.entry((row.table, row.tenant, row.kind)).or_default() += 1;
+        if self.rows.len() < max_listed {
+            self.rows.push(row);
+        }
+    }
+}
+
+impl ReadModel {
+    /// Compares the read model with the fold of the log up to the model's checkpoint. Holds the rebuild lock; readers and
+    /// the live tail go on.
+    ///
+    /// # Errors
+    /// [`ReadModelError::CheckpointAhead`] when the model has applied what the log does not hold.
+    pub async fn diff<L: EventLog>(
+        &self,
+        log: &L,
+        options: DiffOptions,
+        progress: OnProgress<'_>,
+    ) -> Result<DriftReport, ReadModelError> {
+        let checkpoint = self.checkpoint().await?;
+        let last_sequence = log.state().await?.last_sequence;
+        check_ahead(checkpoint, last_sequence)?;
+        let mut exclusive = Exclusive::begin(&self.target).await?;
+        let outcome = self.diff_in(&mut exclusive, log, checkpoint, options, progress).await;
+        // The shadow has served, whatever came of it.
+        let dropped = swap::drop_gently(&exclusive.session, &exclusive.shadow).await;
+        exclusive.end(outcome.and_then(|report| dropped.map(|_| report))).await
+    }
+
+    async fn diff_in<L: EventLog>(
+        &self,
+        exclusive: &mut Exclusive,
+        log: &L,
+        checkpoint: u64,
+        options: DiffOptions,
+        progress: OnProgress<'_>,
+    ) -> Result<DriftReport, ReadModelError> {
+        let rebuild = RebuildOptions { memory_bytes: options.memory_bytes };
+        let mut built = exclusive.build(&self.target, log, checkpoint, rebuild, progress).await?;
+        progress(Progress::Checking);
+        let Exclusive { session, shadow } = exclusive;
+        let snapshot = snapshot_at_checkpoint(session, shadow, log, &mut built.position).await?;
+        let mut report = DriftReport {
+            checkpoint: built.position.sequence,
+            last_sequence: log.state().await?.last_sequence,
+            events: built.position.events,
+            ..DriftReport::default()
+        };
+        for table in Table::ALL {
+            compare(&snapshot, table, shadow, options.max_listed, &mut report).await?;
+        }
+        Ok(report)
+    }
+}
+
+/// Brings the shadow to the model's checkpoint and takes a snapshot in which both stand there. The projection lock is held
+/// only for that moment, and asked for with a timeout, so that a live tail is hardly delayed.
+async fn snapshot_at_checkpoint<'s, L: EventLog>(
+    session: &'s mut Session,
+    shadow: &Schema,
+    log: &L,
+    position: &mut Position,
+) -> Result<Transaction<'s>, ReadModelError> {
+    for _ in 0..ATTEMPTS {
+        let checkpoint = read_checkpoint(session.client()).await?;
+        swap::advance(session, shadow, log, position, checkpoint).await?;
+        if swap::try_lock_projection(session).await? {
+            let checkpoint = read_checkpoint(session.client()).await?;
+            swap::advance(session, shadow, log, position, checkpoint).await?;
+            let snapshot = session.begin_snapshot().await?;
+            read_checkpoint(&snapshot).await?; // The first statement takes the snapshot.
+            let unlock = format!("SELECT pg_advisory_unlock({})", lock_keys::PROJECTION);
+            snapshot.batch_execute(&unlock).await.during("giving the projection lock back")?;
+            return Ok(snapshot);
+        }
+    }
+    Err(ReadModelError::SwapBlocked { attempts: ATTEMPTS })
+}
+
+async fn compare(
+    snapshot: &Transaction<'_>,
+    table: Table,
+    shadow: &Schema,
+    max_listed: usize,
+    report: &mut DriftReport,
+) -> Result<(), ReadModelError> {
+    let what = "comparing rows";
+    let sql = compare_sql(table, &Schema::live().table(table), &shadow.table(table));
+    let none: [&(dyn ToSql + Sync); 0] = [];
+    let rows = snapshot.query_raw(&sql, none).await.during(what)?;
+    futures_util::pin_mut!(rows);
+    while let Some(row) = rows.try_next().await.during(what)? {
+        report.add(drifted(table, &row), max_listed);
+    }
+    Ok(())
+}
+
+/// Kind, columns that differ, tenant, key: of every row that is not the same in both.
+fn compare_sql(table: Table, live: &str, shadow: &str) -> String {
+    let key = table.key();
+    let last = key.last().expect("every table has a key");
+    let joined: Vec<_> = key.iter().map(|column| format!("l.{column} = s.{column}")).collect();
+    let either: Vec<_> = key.iter().map(|column| format!("COALESCE(l.{column}, s.{column})")).collect();
+    let differs: Vec<_> = table
+        .columns()
+        .iter()
+        .map(|column| {
+            let name = column.name;
+            let cast = if column.kind == ColumnKind::Json { "::text" } else { "" };
+            format!("CASE WHEN l.{name}{cast} IS DISTINCT FROM s.{name}{cast} THEN '{name}' END")
+        })
+        .collect();
+    format!(
+        "SELECT * FROM (
+             SELECT CASE WHEN l.{last} IS NULL THEN 'missing' WHEN s.{last} IS NULL THEN 'extra' ELSE 'changed' END,
+                    array_remove(ARRAY[{differs}], NULL) AS differing, COALESCE(l.tenant_id, s.tenant_id), {either}
+             FROM {live} l FULL JOIN {shadow} s ON {joined}
+         ) AS both WHERE differing <> '{{}}'",
+        differs = differs.join(", "),
+        either = either.join(", "),
+        joined = joined.join(" AND "),
+    )
+}
+
+fn drifted(table: Table, row: &tokio_postgres::Row) -> DriftedRow {
+    let kind = match row.get(0) {
+        "missing" => Kind::Missing,
+        "extra" => Kind::Extra,
+        _ => Kind::Changed,
+    };
+    let value = |kind, at| row.try_get::<_, Raw<'_>>(at).ok().and_then(|raw| get_value(kind, raw.0));
+    let tenant = match value(ColumnKind::Uuid, 2) {
+        Some(Value::Uuid(tenant)) => Some(tenant),
+        _ => None,
+    };
+    let key = table.key().iter().enumerate().filter_map(|(at, column)| {
+        let position = table.position(column)?;
+        value(table.columns()[position].kind, at + 3)
+    });
+    let columns = if kind == Kind::Changed { row.get(1) } else { Vec::new() };
+    DriftedRow { table, tenant, key: key.collect(), kind, columns }
+}

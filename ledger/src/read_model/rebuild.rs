@@ -1,0 +1,212 @@
+//! Rebuild: a new read model from the whole log, beside the old one, swapped in when it is complete.
+//!
+//! The order: the rebuild lock; what killed runs left is dropped; a shadow with bare tables; the log, folded, copied;
+//! keys, indexes, policies; what arrived meanwhile; the swap; the old model is dropped. Until the swap the old model is
+//! what it was, whatever happens.
+
+use std::time::Instant;
+
+use trstctl_migrations::connect::Target;
+use trstctl_migrations::files::Phase;
+use trstctl_migrations::lock_keys;
+
+use super::ReadModel;
+use super::dangling::dangling;
+use super::digests::digest;
+use super::error::{During, ReadModelError};
+use super::load::Loading;
+use super::report::{RebuildReport, Timings};
+use super::schema::{self, Schema};
+use super::session::Session;
+use super::swap::{self, Dropped, Position};
+use super::apply;
+use crate::log::EventLog;
+use crate::projection::Table;
+
+/// How to rebuild.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RebuildOptions {
+    /// Memory for folded rows, in bytes; beyond it they are written and merged later. Batches in flight come on top.
+    pub memory_bytes: usize,
+}
+
+impl Default for RebuildOptions {
+    /// 256 MiB.
+    fn default() -> Self {
+        Self { memory_bytes: 256 * 1024 * 1024 }
+    }
+}
+
+/// How far a rebuild or a diff is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Events read and folded, of how many the log held at the start.
+    Reading {
+        /// Read so far.
+        events: u64,
+        /// In the log.
+        total: u64,
+    },
+    /// Rows are being copied or merged.
+    Writing {
+        /// This many.
+        rows: u64,
+    },
+    /// Keys, indexes, policies.
+    Indexing,
+    /// Events that arrived meanwhile.
+    CatchingUp,
+    /// The new model is about to take the old one's place.
+    Swapping,
+    /// Digests and references are being checked.
+    Checking,
+}
+
+/// Where progress goes.
+pub(super) type OnProgress<'a> = &'a (dyn Fn(Progress) + Send + Sync);
+
+impl ReadModel {
+    /// Makes the read model equal to the fold of the log, without disturbing its readers. It works on connections of its
+    /// own. Dropping the future stops it; the old model stays then, and the next run cleans up.
+    ///
+    /// # Errors
+    /// [`ReadModelError::RebuildRunning`] when another one is running; [`ReadModelError::SwapBlocked`] when every
+    /// attempt of the swap met a lock.
+    pub async fn rebuild<L: EventLog>(
+        &self,
+        log: &L,
+        options: RebuildOptions,
+        progress: OnProgress<'_>,
+    ) -> Result<RebuildReport, ReadModelError> {
+        let mut session = Exclusive::begin(&self.target).await?;
+        let outcome = session.rebuild(&self.target, log, options, progress).await;
+        session.end(outcome).await
+    }
+}
+
+/// A session that holds the rebuild lock, and the shadow that it builds.
+pub(super) struct Exclusive {
+    pub(super) session: Session,
+    pub(super) shadow: Schema,
+}
+
+impl Exclusive {
+    /// Takes the lock and drops what killed runs left.
+    pub(super) async fn begin(target: &Target) -> Result<Self, ReadModelError> {
+        let session = Session::open(target).await?;
+        let sql = format!("SELECT pg_try_advisory_lock({})", lock_keys::REBUILD);
+        let locked = session.client().query_one(&sql, &[]).await.during("taking the rebuild lock")?;
+        if !locked.get::<_, bool>(0) {
+            return Err(ReadModelError::RebuildRunning);
+        }
+        for leftover in schema::leftovers(session.client()).await? {
+            swap::drop_gently(&session, &leftover).await?;
+        }
+        session.client().batch_execute("RESET lock_timeout").await.during("preparing the session")?;
+        Ok(Self { session, shadow: Schema::shadow() })
+    }
+
+    /// Drops what is left of the shadow after a failure and gives the lock back.
+    pub(super) async fn end<T>(self, outcome: Result<T, ReadModelError>) -> Result<T, ReadModelError> {
+        let client = self.session.client();
+        if outcome.is_err() {
+            // Where this fails too, the next run does it.
+            let _ = swap::drop_gently(&self.session, &self.shadow).await;
+        }
+        let unlock = "SELECT pg_advisory_unlock_all()";
+        let unlocked = client.batch_execute(unlock).await.during("giving the rebuild lock back");
+        outcome.and_then(|value| unlocked.map(|()| value))
+    }
+
+    async fn rebuild<L: EventLog>(
+        &mut self,
+        target: &Target,
+        log: &L,
+        options: RebuildOptions,
+        progress: OnProgress<'_>,
+    ) -> Result<RebuildReport, ReadModelError> {
+        let begun = Instant::now();
+        let state = log.state().await?;
+        let mut built = self.build(target, log, state.last_sequence, options, progress).await?;
+        let mut lap = Instant::now();
+        progress(Progress::CatchingUp);
+        swap::catch_up(&mut self.session, &self.shadow, log, &mut built.position).await?;
+        built.timings.catch_up = take_lap(&mut lap);
+        progress(Progress::Swapping);
+        let swap_attempts =
+            swap::swap(&mut self.session, &self.shadow, log, &mut built.position).await?;
+        built.timings.swap = take_lap(&mut lap);
+        let retired = self.shadow.retired();
+        let dropped = swap::drop_gently(&self.session, &retired).await?;
+        built.timings.drop = take_lap(&mut lap);
+        progress(Progress::Checking);
+        let snapshot = self.session.begin_snapshot().await?;
+        let live = Schema::live();
+        let digests_checkpoint = apply::read_checkpoint(&snapshot).await?;
+        let digests = digest(&snapshot, &live).await?;
+        let dangling = dangling(&snapshot, &live).await?;
+        built.timings.check = take_lap(&mut lap);
+        built.timings.total = begun.elapsed();
+        Ok(RebuildReport {
+            checkpoint: built.position.sequence,
+            events: built.position.events,
+            projected: built.position.counts.projected,
+            not_projected: built.position.counts.not_projected,
+            faults: built.position.counts.quarantined,
+            digests,
+            digests_checkpoint,
+            dangling,
+            spills: built.spills,
+            swap_attempts,
+            leftover: (dropped == Dropped::StillRead).then(|| retired.to_string()),
+            timings: built.timings,
+        })
+    }
+
+    /// Builds the whole shadow up to this sequence.
+    pub(super) async fn build<L: EventLog>(
+        &mut self,
+        target: &Target,
+        log: &L,
+        through: u64,
+        options: RebuildOptions,
+        progress: OnProgress<'_>,
+    ) -> Result<Built, ReadModelError> {
+        self.shadow.create(self.session.client()).await?;
+        let total = log.state().await?.messages;
+        let reader = if through > 0 { Some(log.read(1, through).await?) } else { None };
+        let loading = Loading::begin(target, &self.shadow, options.memory_bytes, progress, total).await?;
+        let loaded = loading.run(reader).await?;
+        progress(Progress::Indexing);
+        let mut lap = Instant::now();
+        self.shadow.add(self.session.client(), Phase::Access).await?;
+        self.analyze().await?;
+        let timings = Timings {
+            read_and_fold: loaded.read_and_fold,
+            write: loaded.write,
+            index: take_lap(&mut lap),
+            ..Timings::default()
+        };
+        let position = Position { sequence: through, counts: loaded.counts, events: loaded.events };
+        Ok(Built { position, spills: loaded.spills, timings })
+    }
+
+    /// Statistics, so that the first readers of the new model get good plans.
+    async fn analyze(&self) -> Result<(), ReadModelError> {
+        let tables = Table::ALL.map(|table| self.shadow.table(table)).join(", ");
+        self.session.client().batch_execute(&format!("ANALYZE {tables}")).await.during("gathering statistics")
+    }
+}
+
+/// A shadow that holds the fold of the log up to a position.
+pub(super) struct Built {
+    pub(super) position: Position,
+    pub(super) spills: u64,
+    pub(super) timings: Timings,
+}
+
+fn take_lap(lap: &mut Instant) -> std::time::Duration {
+    let elapsed = lap.elapsed();
+    *lap = Instant::now();
+    elapsed
+}

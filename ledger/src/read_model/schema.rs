@@ -1,0 +1,145 @@
+//! A schema that holds a read model: the live one, a shadow being built, or one just replaced.
+//!
+//! All are made from the same migration files, which name no schema.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use tokio_postgres::{Client, Transaction};
+use trstctl_migrations::files::{Phase, create_schema_sql, read_model_sql};
+use trstctl_migrations::{READ_MODEL, RETIRED_PREFIX, SHADOW_PREFIX};
+use uuid::Uuid;
+
+use super::error::{During, ReadModelError};
+use crate::projection::{Kind, Table};
+
+/// The name of a schema; needs no quotes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Schema(String);
+
+impl fmt::Display for Schema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Schema {
+    /// What readers read.
+    pub(super) fn live() -> Self {
+        Self(READ_MODEL.into())
+    }
+
+    /// A new shadow.
+    pub(super) fn shadow() -> Self {
+        Self(format!("{SHADOW_PREFIX}{}", Uuid::new_v4().simple()))
+    }
+
+    /// What the live schema is called once this shadow has taken its place.
+    pub(super) fn retired(&self) -> Self {
+        Self(self.0.replacen(SHADOW_PREFIX, RETIRED_PREFIX, 1))
+    }
+
+    /// The qualified name of a table.
+    pub(super) fn table(&self, table: Table) -> String {
+        format!("{self}.{}", table.name())
+    }
+
+    /// Makes the schema with its bare tables.
+    pub(super) async fn create(&self, client: &Client) -> Result<(), ReadModelError> {
+        let sql = format!("BEGIN; {} {} COMMIT", create_schema_sql(&self.0), self.phase_sql(Phase::Tables));
+        client.batch_execute(&sql).await.during("making the shadow tables")
+    }
+
+    /// Makes what a phase adds to the bare tables.
+    pub(super) async fn add(&self, client: &Client, phase: Phase) -> Result<(), ReadModelError> {
+        let sql = format!("BEGIN; {} COMMIT", self.phase_sql(phase));
+        client.batch_execute(&sql).await.during("making keys and access of the shadow tables")
+    }
+
+    fn phase_sql(&self, phase: Phase) -> String {
+        let texts: Vec<_> = read_model_sql(phase).collect();
+        format!("SET LOCAL search_path = {self}; {};", texts.join(";\n"))
+    }
+
+    /// Takes its place as the live schema; the one that was live is called [`Schema::retired`] then.
+    pub(super) async fn become_live(&self, transaction: &Transaction<'_>) -> Result<(), tokio_postgres::Error> {
+        let sql = format!(
+            "ALTER SCHEMA {READ_MODEL} RENAME TO {}; ALTER SCHEMA {self} RENAME TO {READ_MODEL}",
+            self.retired()
+        );
+        transaction.batch_execute(&sql).await
+    }
+
+    /// Drops it with all that is in it.
+    pub(super) async fn drop(&self, client: &Client) -> Result<(), tokio_postgres::Error> {
+        client.batch_execute(&format!("DROP SCHEMA IF EXISTS {self} CASCADE")).await
+    }
+}
+
+/// Shadow and replaced schemas that killed runs left. Only who holds the rebuild lock may drop them.
+pub(super) async fn leftovers(client: &Client) -> Result<Vec<Schema>, ReadModelError> {
+    let rows = client
+        .query(
+            "SELECT nspname::text FROM pg_namespace
+             WHERE (starts_with(nspname, $1) OR starts_with(nspname, $2)) AND nspname ~ '^[a-z0-9_]+$'
+             ORDER BY 1",
+            &[&SHADOW_PREFIX, &RETIRED_PREFIX],
+        )
+        .await
+        .during("looking for leftover schemas")?;
+    Ok(rows.iter().map(|row| Schema(row.get(0))).collect())
+}
+
+/// Compares the columns of a schema's tables with the description that the projection gives.
+pub(super) async fn check_columns(client: &Client, schema: &Schema) -> Result<(), ReadModelError> {
+    let rows = client
+        .query(
+            "SELECT c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull
+             FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
+             WHERE n.nspname = $1 AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped",
+            &[&schema.0],
+        )
+        .await
+        .during("reading the catalog")?;
+    let mut live: BTreeMap<String, BTreeMap<String, (String, bool)>> = BTreeMap::new();
+    for row in &rows {
+        live.entry(row.get(0)).or_default().insert(row.get(1), (row.get(2), row.get(3)));
+    }
+    let differences = Table::ALL.into_iter().filter_map(|table| difference(table, live.get(table.name())));
+    match differences.into_iter().next() {
+        None => Ok(()),
+        Some(difference) => Err(ReadModelError::OtherTables { difference }),
+    }
+}
+
+fn difference(table: Table, live: Option<&BTreeMap<String, (String, bool)>>) -> Option<String> {
+    let name = table.name();
+    let Some(live) = live else { return Some(format!("{name} is missing")) };
+    for column in table.columns() {
+        let expected = (sql_type(column.kind).to_owned(), column.nullable);
+        match live.get(column.name) {
+            None => return Some(format!("{name}.{} is missing", column.name)),
+            Some(found) if *found != expected => {
+                let (kind, null) = (&found.0, if found.1 { "NULL" } else { "NOT NULL" });
+                return Some(format!("{name}.{} is {kind} {null}", column.name));
+            }
+            Some(_) => {}
+        }
+    }
+    let unknown = live.keys().find(|column| table.position(column).is_none())?;
+    Some(format!("{name}.{unknown} is unknown"))
+}
+
+/// The type of a column as the catalog spells it.
+fn sql_type(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Uuid => "uuid",
+        Kind::Text => "text",
+        Kind::TextArray => "text[]",
+        Kind::Int => "bigint",
+        Kind::Bool => "boolean",
+        Kind::Time => "timestamp with time zone",
+        Kind::Json => "jsonb",
+        Kind::Bytes => "bytea",
+    }
+}

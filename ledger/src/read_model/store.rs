@@ -1,0 +1,217 @@
+//! Rows of a read model, read and written set-wise inside one transaction.
+//!
+//! Every statement is made from the table's description. Live tables are under row-level security, where PostgreSQL
+//! takes no COPY: rows are copied into a temporary table and merged from there. Bare shadow tables take them directly.
+
+use bytes::BytesMut;
+use futures_util::SinkExt;
+use tokio_postgres::Transaction;
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+use super::binary::{self, Array, Raw};
+use super::error::{During, ReadModelError};
+use super::schema::Schema;
+use super::session::Statements;
+use crate::projection::{Changes, ForeignRow, Kind, Lookups, Row, Table, TableChanges, Value};
+
+/// Bytes of rows handed to the connection at once.
+const COPY_CHUNK_BYTES: usize = 256 * 1024;
+
+/// How rows of the table that only ever grows are added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Append {
+    /// Merged like all others: the table is under row-level security.
+    Staged,
+    /// Copied into the table: it is bare but for its key.
+    Direct,
+}
+
+/// A read model within a transaction.
+pub(super) struct Store<'a> {
+    transaction: &'a Transaction<'a>,
+    schema: &'a Schema,
+    statements: &'a mut Statements,
+}
+
+impl<'a> Store<'a> {
+    pub(super) fn new(
+        transaction: &'a Transaction<'a>,
+        schema: &'a Schema,
+        statements: &'a mut Statements,
+    ) -> Self {
+        Self { transaction, schema, statements }
+    }
+
+    /// The stored rows that a fold asks for.
+    pub(super) async fn look_up(&mut self, lookups: &Lookups) -> Result<Vec<(Table, Row)>, ReadModelError> {
+        let mut rows = Vec::new();
+        for table in Table::ALL {
+            let keys: Vec<&Row> = lookups.keys_of(table).collect();
+            self.select(table, table.key(), &keys, &mut rows).await?;
+            if let Some(columns) = table.lookup() {
+                let named: Vec<&Row> = lookups.named_of(table).collect();
+                self.select(table, columns, &named, &mut rows).await?;
+            }
+        }
+        Ok(rows)
+    }
+
+    async fn select(
+        &mut self,
+        table: Table,
+        by: &[&str],
+        keys: &[&Row],
+        found: &mut Vec<(Table, Row)>,
+    ) -> Result<(), ReadModelError> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let sql = format!(
+            "SELECT {} FROM {} t JOIN {}",
+            columns(table, "t."),
+            self.schema.table(table),
+            keys_of_parameters(table, by)
+        );
+        let parameters = key_parameters(table, by, keys);
+        let statement = self.statements.prepare(self.transaction, &sql).await.during("reading rows")?;
+        let rows = self.transaction.query(&statement, &as_parameters(&parameters)).await;
+        for row in rows.during("reading rows")? {
+            let row = binary::get_row(table, |at| row.try_get::<_, Raw<'_>>(at).ok());
+            found.push((table, row.ok_or(ForeignRow { table })?));
+        }
+        Ok(())
+    }
+
+    /// Writes what a fold made, whatever is stored.
+    pub(super) async fn merge(&mut self, changes: Changes, append: Append) -> Result<(), ReadModelError> {
+        self.delete_tenants(&changes.offboarded).await?;
+        for (table, TableChanges { upserts, deletes }) in changes.tables {
+            self.delete(table, &deletes).await?;
+            match (table, append) {
+                (Table::IdentityTransitions, Append::Direct) => self.fill(table, &upserts).await?,
+                _ => self.upsert(table, &upserts).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn delete_tenants(&mut self, tenants: &[Uuid]) -> Result<(), ReadModelError> {
+        if tenants.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<Row> = tenants.iter().map(|tenant| vec![Value::Uuid(*tenant)]).collect();
+        for table in Table::ALL {
+            self.delete_by(table, &["tenant_id"], &keys).await?;
+        }
+        Ok(())
+    }
+
+    async fn delete(&mut self, table: Table, keys: &[Row]) -> Result<(), ReadModelError> {
+        self.delete_by(table, table.key(), keys).await
+    }
+
+    async fn delete_by(&mut self, table: Table, by: &[&str], keys: &[Row]) -> Result<(), ReadModelError> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<&Row> = keys.iter().collect();
+        let (keyed, fits) = (unnest(table, by), equal_to_key(by));
+        let sql = format!("DELETE FROM {} t USING {keyed} WHERE {fits}", self.schema.table(table));
+        let parameters = key_parameters(table, by, &keys);
+        let statement = self.statements.prepare(self.transaction, &sql).await.during("deleting rows")?;
+        self.transaction.execute(&statement, &as_parameters(&parameters)).await.during("deleting rows")?;
+        Ok(())
+    }
+
+    async fn upsert(&mut self, table: Table, rows: &[Row]) -> Result<(), ReadModelError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let staging = format!("pg_temp.trstctl_{}", table.name());
+        let make = format!(
+            "CREATE TEMP TABLE IF NOT EXISTS trstctl_{} (LIKE {}) ON COMMIT DELETE ROWS",
+            table.name(),
+            self.schema.table(table)
+        );
+        self.transaction.batch_execute(&make).await.during("making a temporary table")?;
+        self.copy(table, &staging, rows).await?;
+        let sql = merge_sql(table, &staging, &self.schema.table(table));
+        let statement = self.statements.prepare(self.transaction, &sql).await.during("merging rows")?;
+        self.transaction.execute(&statement, &[]).await.during("merging rows")?;
+        Ok(())
+    }
+
+    /// Adds rows to a bare table that has none of their keys.
+    pub(super) async fn fill(&mut self, table: Table, rows: &[Row]) -> Result<(), ReadModelError> {
+        let target = self.schema.table(table);
+        self.copy(table, &target, rows).await
+    }
+
+    async fn copy(&mut self, table: Table, target: &str, rows: &[Row]) -> Result<(), ReadModelError> {
+        let what = "copying rows";
+        let sql = format!("COPY {target} ({}) FROM STDIN (FORMAT binary)", columns(table, ""));
+        let sink = self.transaction.copy_in(&sql).await.during(what)?;
+        futures_util::pin_mut!(sink);
+        let mut chunk = BytesMut::with_capacity(COPY_CHUNK_BYTES + COPY_CHUNK_BYTES / 4);
+        binary::put_copy_header(&mut chunk);
+        for row in rows {
+            binary::put_copy_row(&mut chunk, row);
+            if chunk.len() >= COPY_CHUNK_BYTES {
+                sink.feed(chunk.split().freeze()).await.during(what)?;
+                chunk.reserve(COPY_CHUNK_BYTES + COPY_CHUNK_BYTES / 4);
+            }
+        }
+        binary::put_copy_trailer(&mut chunk);
+        sink.feed(chunk.freeze()).await.during(what)?;
+        sink.finish().await.during(what)?;
+        Ok(())
+    }
+}
+
+/// The table's columns with commas between.
+pub(super) fn columns(table: Table, prefix: &str) -> String {
+    let names: Vec<_> = table.columns().iter().map(|column| format!("{prefix}{}", column.name)).collect();
+    names.join(", ")
+}
+
+fn kind_of(table: Table, column: &str) -> Kind {
+    let position = table.position(column).expect("keys and lookups name columns of their table");
+    table.columns()[position].kind
+}
+
+/// `unnest($1::uuid[], …) AS k(tenant_id, …)`
+fn unnest(table: Table, by: &[&str]) -> String {
+    let arrays = by.iter().enumerate().map(|(at, column)| {
+        format!("${}::{}[]", at + 1, binary::type_of(kind_of(table, column)).name())
+    });
+    format!("unnest({}) AS k({})", arrays.collect::<Vec<_>>().join(", "), by.join(", "))
+}
+
+fn equal_to_key(by: &[&str]) -> String {
+    by.iter().map(|column| format!("t.{column} = k.{column}")).collect::<Vec<_>>().join(" AND ")
+}
+
+fn keys_of_parameters(table: Table, by: &[&str]) -> String {
+    format!("{} ON {}", unnest(table, by), equal_to_key(by))
+}
+
+fn key_parameters<'k>(table: Table, by: &[&str], keys: &[&'k Row]) -> Vec<Array<'k>> {
+    by.iter().enumerate().map(|(at, column)| Array::column(kind_of(table, column), keys, at)).collect()
+}
+
+fn as_parameters<'p>(arrays: &'p [Array<'_>]) -> Vec<&'p (dyn ToSql + Sync)> {
+    arrays.iter().map(|array| array as &(dyn ToSql + Sync)).collect()
+}
+
+/// Every row of the staging table replaces the row of its key.
+fn merge_sql(table: Table, staging: &str, target: &str) -> String {
+    let (all, key) = (columns(table, ""), table.key());
+    let others = table.columns().iter().filter(|column| !key.contains(&column.name));
+    let set: Vec<_> = others.map(|column| format!("{0} = EXCLUDED.{0}", column.name)).collect();
+    format!(
+        "INSERT INTO {target} AS t ({all}) SELECT {all} FROM {staging} ON CONFLICT ({}) DO UPDATE SET {}",
+        key.join(", "),
+        set.join(", ")
+    )
+}

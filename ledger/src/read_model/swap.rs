@@ -1,0 +1,178 @@
+//! The swap: in one short transaction the shadow becomes the read model, together with its checkpoint.
+//!
+//! Renaming schemas locks no table, so readers see the old model or the new one and are never blocked. The projection
+//! lock is asked for with a timeout of 50 ms, again and again, so that a live tail is never blocked for longer either.
+
+use std::time::Duration;
+
+use tokio_postgres::error::SqlState;
+use trstctl_migrations::lock_keys;
+
+use super::apply::{BatchSize, Regrouped, fold_into, lock_projection, write_checkpoint};
+use super::error::{During, ReadModelError};
+use super::schema::Schema;
+use super::session::Session;
+use super::store::Store;
+use crate::log::EventLog;
+use crate::projection::{Counts, Step};
+
+/// More messages than this are caught up with before the lock is taken.
+const MAX_LOCKED_MESSAGES: u64 = 1_000;
+/// How often the swap is tried before it gives up.
+const SWAP_ATTEMPTS: u32 = 200;
+/// How often dropping the old schema is tried; the next run drops what is left.
+const DROP_ATTEMPTS: u32 = 40;
+const LOCK_TIMEOUT: &str = "50ms";
+const PAUSE: Duration = Duration::from_millis(25);
+
+/// How far a shadow has come.
+#[derive(Debug)]
+pub(super) struct Position {
+    pub(super) sequence: u64,
+    pub(super) counts: Counts,
+    pub(super) events: u64,
+}
+
+/// Applies what the log holds after the shadow's position, in batches, until little is left.
+pub(super) async fn catch_up<L: EventLog>(
+    session: &mut Session,
+    shadow: &Schema,
+    log: &L,
+    position: &mut Position,
+) -> Result<(), ReadModelError> {
+    loop {
+        let last_sequence = log.state().await?.last_sequence;
+        if last_sequence.saturating_sub(position.sequence) <= MAX_LOCKED_MESSAGES {
+            return Ok(());
+        }
+        advance(session, shadow, log, position, last_sequence).await?;
+    }
+}
+
+/// Applies the log up to `through`.
+pub(super) async fn advance<L: EventLog>(
+    session: &mut Session,
+    shadow: &Schema,
+    log: &L,
+    position: &mut Position,
+    through: u64,
+) -> Result<(), ReadModelError> {
+    if position.sequence >= through {
+        return Ok(());
+    }
+    let mut reader = Regrouped::new(log.read(position.sequence + 1, through).await?);
+    while let Some(messages) = reader.next(BatchSize::default()).await? {
+        let (transaction, statements) = session.begin().await?;
+        let steps: Vec<Step> = messages.iter().map(Step::read).collect();
+        let counts = fold_into(&mut Store::new(&transaction, shadow, statements), steps).await?;
+        transaction.commit().await.during("catching up")?;
+        position.events += messages.len() as u64;
+        position.sequence = messages.last().map_or(position.sequence, |message| message.sequence);
+        position.counts.add(&counts);
+    }
+    position.sequence = through;
+    Ok(())
+}
+
+/// Swaps the shadow in; tells how often it had to try.
+pub(super) async fn swap<L: EventLog>(
+    session: &mut Session,
+    shadow: &Schema,
+    log: &L,
+    position: &mut Position,
+) -> Result<u32, ReadModelError> {
+    for attempt in 1..=SWAP_ATTEMPTS {
+        catch_up(session, shadow, log, position).await?;
+        match try_swap(session, shadow, log, position).await {
+            Ok(Outcome::Swapped) => return Ok(attempt),
+            Ok(Outcome::TooFarBehind) => {}
+            Err(error) if is_lock_timeout(&error) => tokio::time::sleep(PAUSE).await,
+            Err(error) => return Err(error),
+        }
+    }
+    Err(ReadModelError::SwapBlocked { attempts: SWAP_ATTEMPTS })
+}
+
+enum Outcome {
+    Swapped,
+    TooFarBehind,
+}
+
+async fn try_swap<L: EventLog>(
+    session: &mut Session,
+    shadow: &Schema,
+    log: &L,
+    position: &mut Position,
+) -> Result<Outcome, ReadModelError> {
+    let (transaction, statements) = session.begin().await?;
+    let timeout = format!("SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'; SET LOCAL synchronous_commit = on");
+    transaction.batch_execute(&timeout).await.during("swapping")?;
+    lock_projection(&transaction).await.during("swapping")?;
+    // Under the lock nobody applies; what the log holds now is what the new model must hold.
+    let last_sequence = log.state().await?.last_sequence;
+    if last_sequence.saturating_sub(position.sequence) > MAX_LOCKED_MESSAGES {
+        return Ok(Outcome::TooFarBehind);
+    }
+    let (mut steps, mut counts) = (Vec::new(), Counts::default());
+    if last_sequence > position.sequence {
+        let mut reader = Regrouped::new(log.read(position.sequence + 1, last_sequence).await?);
+        while let Some(messages) = reader.next(BatchSize::default()).await? {
+            steps.extend(messages.iter().map(Step::read));
+        }
+    }
+    let events = steps.len() as u64;
+    if events > 0 {
+        counts = fold_into(&mut Store::new(&transaction, shadow, statements), steps).await?;
+    }
+    shadow.become_live(&transaction).await.during("swapping")?;
+    write_checkpoint(&transaction, last_sequence).await?;
+    transaction.commit().await.during("swapping")?;
+    position.sequence = last_sequence;
+    position.events += events;
+    position.counts.add(&counts);
+    Ok(Outcome::Swapped)
+}
+
+/// Takes the projection lock for the session, unless somebody holds it for longer than the timeout; then waits a little.
+pub(super) async fn try_lock_projection(session: &Session) -> Result<bool, ReadModelError> {
+    let sql = format!(
+        "SET lock_timeout = '{LOCK_TIMEOUT}'; SELECT pg_advisory_lock({})",
+        lock_keys::PROJECTION
+    );
+    match session.client().batch_execute(&sql).await.during("taking the projection lock") {
+        Ok(()) => Ok(true),
+        Err(error) if is_lock_timeout(&error) => {
+            tokio::time::sleep(PAUSE).await;
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Drops a schema as the swap locks: never waiting for a reader longer than 50 ms. `false`: somebody still reads it.
+pub(super) async fn drop_gently(session: &Session, schema: &Schema) -> Result<Dropped, ReadModelError> {
+    let client = session.client();
+    let timeout = format!("SET lock_timeout = '{LOCK_TIMEOUT}'");
+    client.batch_execute(&timeout).await.during("dropping the old read model")?;
+    for _ in 0..DROP_ATTEMPTS {
+        match schema.drop(client).await.during("dropping the old read model") {
+            Ok(()) => return Ok(Dropped::Yes),
+            Err(error) if is_lock_timeout(&error) => tokio::time::sleep(PAUSE).await,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Dropped::StillRead)
+}
+
+/// Whether a schema is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dropped {
+    /// It is.
+    Yes,
+    /// A reader holds it.
+    StillRead,
+}
+
+fn is_lock_timeout(error: &ReadModelError) -> bool {
+    matches!(error, ReadModelError::Database(error) if error.code() == Some(SqlState::LOCK_NOT_AVAILABLE.code()))
+}

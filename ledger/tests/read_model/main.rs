@@ -1,0 +1,7 @@
+//! The read model on a real PostgreSQL: one server for all tests, a database each.
+
+mod apply;
+mod diff;
+mod rebuild;
+mod roles;
+mod support;
