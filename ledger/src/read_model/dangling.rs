@@ -19,7 +19,10 @@ pub(super) async fn dangling(
 ) -> Result<Vec<DanglingCount>, ReadModelError> {
     let mut found = Vec::new();
     for reference in REFERENCES {
-        let rows = transaction.query(&sql(reference, schema), &[]).await.during("looking for dangling references")?;
+        let rows = transaction
+            .query(&sql(reference, schema), &[])
+            .await
+            .during("looking for dangling references")?;
         if let Some(first) = rows.first() {
             let rows_count = u64::try_from(first.get::<_, i64>(0)).unwrap_or_default();
             let examples = rows.iter().map(|row| key(reference, row)).collect();

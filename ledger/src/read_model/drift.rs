@@ -209,6 +209,7 @@ fn compare_sql(table: Table, live: &str, shadow: &str) -> String {
     let last = key.last().expect("every table has a key");
     let joined: Vec<_> = key.iter().map(|column| format!("l.{column} = s.{column}")).collect();
     let either: Vec<_> = key.iter().map(|column| format!("COALESCE(l.{column}, s.{column})")).collect();
+    let order: Vec<_> = (0..key.len()).map(|at| (at + 4).to_string()).collect();
     let differs: Vec<_> = table
         .columns()
         .iter()
@@ -223,10 +224,11 @@ fn compare_sql(table: Table, live: &str, shadow: &str) -> String {
              SELECT CASE WHEN l.{last} IS NULL THEN 'missing' WHEN s.{last} IS NULL THEN 'extra' ELSE 'changed' END,
                     array_remove(ARRAY[{differs}], NULL) AS differing, COALESCE(l.tenant_id, s.tenant_id), {either}
              FROM {live} l FULL JOIN {shadow} s ON {joined}
-         ) AS both WHERE differing <> '{{}}'",
+         ) AS pairs WHERE differing <> '{{}}' ORDER BY {order}",
         differs = differs.join(", "),
         either = either.join(", "),
         joined = joined.join(" AND "),
+        order = order.join(", "),
     )
 }
 

@@ -43,7 +43,9 @@ pub enum ReadModelError {
     #[error(transparent)]
     ForeignRow(#[from] ForeignRow),
     /// Somebody held a lock through every attempt; the old model is untouched.
-    #[error("the new read model could not be swapped in: {attempts} attempts met a lock that another session holds")]
+    #[error(
+        "the new read model could not be swapped in: {attempts} attempts met a lock that another session holds"
+    )]
     SwapBlocked {
         /// How often it was tried.
         attempts: u32,

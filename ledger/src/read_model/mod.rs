@@ -24,10 +24,10 @@ use trstctl_migrations::{Manifest, PUBLIC, RecoveryClass};
 
 pub use self::apply::{Applied, BatchSize};
 pub use self::drift::{DiffOptions, DriftReport, DriftedRow, Kind as DriftKind};
+use self::error::During;
 pub use self::error::ReadModelError;
 pub use self::rebuild::{Progress, RebuildOptions};
 pub use self::report::{DanglingCount, RebuildReport, Timings};
-use self::error::During;
 use self::schema::Schema;
 use self::session::Session;
 

@@ -11,6 +11,7 @@ use trstctl_migrations::files::Phase;
 use trstctl_migrations::lock_keys;
 
 use super::ReadModel;
+use super::apply;
 use super::dangling::dangling;
 use super::digests::digest;
 use super::error::{During, ReadModelError};
@@ -19,7 +20,6 @@ use super::report::{RebuildReport, Timings};
 use super::schema::{self, Schema};
 use super::session::Session;
 use super::swap::{self, Dropped, Position};
-use super::apply;
 use crate::log::EventLog;
 use crate::projection::Table;
 
@@ -133,8 +133,7 @@ impl Exclusive {
         swap::catch_up(&mut self.session, &self.shadow, log, &mut built.position).await?;
         built.timings.catch_up = take_lap(&mut lap);
         progress(Progress::Swapping);
-        let swap_attempts =
-            swap::swap(&mut self.session, &self.shadow, log, &mut built.position).await?;
+        let swap_attempts = swap::swap(&mut self.session, &self.shadow, log, &mut built.position).await?;
         built.timings.swap = take_lap(&mut lap);
         let retired = self.shadow.retired();
         let dropped = swap::drop_gently(&self.session, &retired).await?;

@@ -62,7 +62,10 @@ impl Schema {
     }
 
     /// Takes its place as the live schema; the one that was live is called [`Schema::retired`] then.
-    pub(super) async fn become_live(&self, transaction: &Transaction<'_>) -> Result<(), tokio_postgres::Error> {
+    pub(super) async fn become_live(
+        &self,
+        transaction: &Transaction<'_>,
+    ) -> Result<(), tokio_postgres::Error> {
         let sql = format!(
             "ALTER SCHEMA {READ_MODEL} RENAME TO {}; ALTER SCHEMA {self} RENAME TO {READ_MODEL}",
             self.retired()

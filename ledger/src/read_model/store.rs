@@ -182,9 +182,10 @@ fn kind_of(table: Table, column: &str) -> Kind {
 
 /// `unnest($1::uuid[], …) AS k(tenant_id, …)`
 fn unnest(table: Table, by: &[&str]) -> String {
-    let arrays = by.iter().enumerate().map(|(at, column)| {
-        format!("${}::{}[]", at + 1, binary::type_of(kind_of(table, column)).name())
-    });
+    let arrays = by
+        .iter()
+        .enumerate()
+        .map(|(at, column)| format!("${}::{}[]", at + 1, binary::type_of(kind_of(table, column)).name()));
     format!("unnest({}) AS k({})", arrays.collect::<Vec<_>>().join(", "), by.join(", "))
 }
 

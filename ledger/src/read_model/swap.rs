@@ -135,10 +135,8 @@ async fn try_swap<L: EventLog>(
 
 /// Takes the projection lock for the session, unless somebody holds it for longer than the timeout; then waits a little.
 pub(super) async fn try_lock_projection(session: &Session) -> Result<bool, ReadModelError> {
-    let sql = format!(
-        "SET lock_timeout = '{LOCK_TIMEOUT}'; SELECT pg_advisory_lock({})",
-        lock_keys::PROJECTION
-    );
+    let sql =
+        format!("SET lock_timeout = '{LOCK_TIMEOUT}'; SELECT pg_advisory_lock({})", lock_keys::PROJECTION);
     match session.client().batch_execute(&sql).await.during("taking the projection lock") {
         Ok(()) => Ok(true),
         Err(error) if is_lock_timeout(&error) => {

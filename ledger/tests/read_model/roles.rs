@@ -55,7 +55,10 @@ async fn columns_of_the_migrated_tables_are_those_that_the_projection_describes(
     let client = client(&dsn).await;
     for (change, named) in [
         ("ALTER TABLE read_model.owners ADD COLUMN extra text", "owners.extra is unknown"),
-        ("ALTER TABLE read_model.owners DROP COLUMN extra, ALTER COLUMN email TYPE varchar", "owners.email is character varying"),
+        (
+            "ALTER TABLE read_model.owners DROP COLUMN extra, ALTER COLUMN email TYPE varchar",
+            "owners.email is character varying",
+        ),
         ("ALTER TABLE read_model.owners DROP COLUMN email", "owners.email is missing"),
     ] {
         client.batch_execute(change).await.unwrap();

@@ -105,7 +105,12 @@ impl EventLog for BentLog {
         if let Some(more) = arriving {
             self.push(more);
         }
-        Ok(BentReader { messages, batches: 0, fail_after: self.fail_after_batches, accounting: Accounting::default() })
+        Ok(BentReader {
+            messages,
+            batches: 0,
+            fail_after: self.fail_after_batches,
+            accounting: Accounting::default(),
+        })
     }
 }
 
