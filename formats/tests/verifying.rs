@@ -2,14 +2,18 @@
 
 mod support;
 
-use std::io::{Cursor, Read, Seek};
+use std::io::{Cursor, Read, Seek, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use support::{V1_KEYED, V2_KEYED, header, key, messages, time, written};
 use trstctl_formats::backup::{
     Allow, ContentFold, Cut, FormatVersion, Lines, Purpose, Verified, VerifyOptions, verify, verify_stream,
 };
+use trstctl_formats::container::{self, Compression, Container};
 use trstctl_formats::{Class, Failure, StoredMessage};
+
+const IDENTITY: &str = "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33";
+const RECIPIENT: &str = "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa";
 
 fn opened(bytes: &[u8], options: &VerifyOptions<'_>) -> Result<Verified<Cursor<Vec<u8>>>, Failure> {
     verify(Cursor::new(bytes.to_vec()), options)
@@ -189,6 +193,28 @@ fn a_file_that_changes_between_the_passes_fails_at_the_latest_at_its_end() {
     };
     assert_eq!(failure.class, Class::Damaged);
     assert!(failure.message.contains("changed after it was verified"), "{failure}");
+}
+
+#[test]
+fn every_container_is_read_twice_with_the_same_verdict_and_messages() {
+    let bytes = written(&header(FormatVersion::V2, 5), &messages(), Some(&key()));
+    let key = key();
+    let identities = container::parse_identities(IDENTITY.as_bytes()).unwrap();
+    let options = VerifyOptions { key: Some(&key), identities: &identities, ..VerifyOptions::default() };
+    for compression in [Compression::None, Compression::Zstd] {
+        for recipients in [vec![], vec![RECIPIENT.parse().unwrap()]] {
+            let mut sealed = container::seal(Vec::new(), compression, &recipients).unwrap();
+            sealed.write_all(&bytes).unwrap();
+            let sealed = sealed.finish().unwrap();
+            let mut verified = opened(&sealed, &options).unwrap();
+            assert_eq!(verified.container(), Container::of(compression, &recipients));
+            assert_eq!(verified.summary().len_bytes, bytes.len() as u64);
+            assert_eq!(all(&mut verified), messages());
+            let truncated = opened(&sealed[..sealed.len() - 1], &options).err().unwrap();
+            let class = if recipients.is_empty() { Class::Truncated } else { Class::Damaged };
+            assert_eq!(truncated.class, class, "{truncated}");
+        }
+    }
 }
 
 #[test]

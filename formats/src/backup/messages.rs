@@ -63,7 +63,7 @@ impl<'a, S: Read + Seek + Send> Messages<'a, S> {
         let summary = &pass.summary;
         let version = summary.header.version;
         source.rewind().map_err(|error| unreadable(&error))?;
-        let (_, plain) = container::open(source, &[])?;
+        let (_, plain) = container::open(source, &pass.reopen)?;
         let mut reader = LineReader::new(plain, version.max_line_bytes());
         let hashing = Hashing::start(version);
         hashing.add(&Arc::new(reader.first_line().map_err(|error| unreadable(&error))?));

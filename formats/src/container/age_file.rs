@@ -8,7 +8,7 @@ use std::io::{self, BufRead, BufReader, Chain, Cursor, Read, Write};
 use age::stream::{StreamReader, StreamWriter};
 use age::{DecryptError, Decryptor, EncryptError, Encryptor};
 
-use super::{ContainerFault, FaultKind, Identity, Recipient, not_a_backup, unreadable};
+use super::{ContainerFault, FaultKind, Recipient, not_a_backup, unreadable};
 use crate::{Class, Failure};
 
 /// How an age file begins.
@@ -28,7 +28,7 @@ pub struct AgeReader<R: Read>(StreamReader<Source<R>>);
 
 impl<R: Read> AgeReader<R> {
     /// Opens the file with the first identity that fits.
-    pub fn open(source: R, identities: &[Identity]) -> Result<Self, Failure> {
+    pub fn open(source: R, identities: &[&dyn age::Identity]) -> Result<Self, Failure> {
         let mut source = BufReader::with_capacity(INPUT_BYTES, source);
         let header = read_header(&mut source)?;
         let file = Decryptor::new_buffered(Cursor::new(header).chain(source)).map_err(failure)?;
@@ -38,8 +38,7 @@ impl<R: Read> AgeReader<R> {
         if identities.is_empty() {
             return Err(key_missing());
         }
-        let keys = identities.iter().map(|identity| &**identity as &dyn age::Identity);
-        file.decrypt(keys).map(Self).map_err(|error| match error {
+        file.decrypt(identities.iter().copied()).map(Self).map_err(|error| match error {
             DecryptError::NoMatchingKeys => wrong_key(identities.len()),
             other => failure(other),
         })

@@ -7,6 +7,7 @@
 
 mod age_file;
 mod fault;
+mod file_key;
 mod keys;
 mod zstd_frame;
 
@@ -17,6 +18,7 @@ pub use keys::{Identity, KeyError, Recipient, parse_identities, parse_recipients
 
 use crate::{Class, Failure};
 use age_file::{AgeReader, AgeWriter};
+use file_key::Heard;
 use zstd_frame::{FrameReader, FrameWriter};
 
 /// How the plain JSONL is wrapped.
@@ -75,6 +77,30 @@ impl Container {
 /// - `truncated`, `damaged`: the container ends, or breaks, before the first plain byte.
 /// - `usage`: `source` cannot be read.
 pub fn open<R: Read>(source: R, identities: &[Identity]) -> Result<(Container, Plain<R>), Failure> {
+    let identities: Vec<&dyn age::Identity> = identities.iter().map(|identity| &**identity as _).collect();
+    open_with(source, &identities)
+}
+
+/// The same, and what opens this file again without its identities: no identity for a file that is not encrypted.
+///
+/// # Errors
+/// Those of [`open`].
+pub fn open_to_reopen<R: Read>(
+    source: R,
+    identities: &[Identity],
+) -> Result<(Container, Plain<R>, Vec<Identity>), Failure> {
+    let heard = Heard::default();
+    let listening: Vec<_> = identities.iter().map(|identity| heard.listen(&**identity)).collect();
+    let identities: Vec<&dyn age::Identity> = listening.iter().map(|identity| identity as _).collect();
+    let (container, plain) = open_with(source, &identities)?;
+    drop(listening);
+    Ok((container, plain, heard.into_identity().into_iter().collect()))
+}
+
+fn open_with<R: Read>(
+    source: R,
+    identities: &[&dyn age::Identity],
+) -> Result<(Container, Plain<R>), Failure> {
     let outer = Peeked::new(source)?;
     match outer.guess() {
         Guess::Json => Ok((Container::Plain, Plain(Layers::Plain(outer.whole())))),
@@ -87,7 +113,10 @@ pub fn open<R: Read>(source: R, identities: &[Identity]) -> Result<(Container, P
     }
 }
 
-fn open_age<R: Read>(source: Prefixed<R>, identities: &[Identity]) -> Result<(Container, Plain<R>), Failure> {
+fn open_age<R: Read>(
+    source: Prefixed<R>,
+    identities: &[&dyn age::Identity],
+) -> Result<(Container, Plain<R>), Failure> {
     let inner = Peeked::new(AgeReader::open(source, identities)?)?;
     match inner.guess() {
         Guess::Json => Ok((Container::Age, Plain(Layers::Age(inner.whole())))),

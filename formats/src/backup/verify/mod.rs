@@ -22,7 +22,7 @@ pub(super) use hashing::sha256;
 
 use super::lines::{LastLine, LineReader};
 use super::{Content, FormatVersion, Header, Summary, messages::Messages};
-use crate::container::{self, Container, ContainerFault};
+use crate::container::{self, Container, ContainerFault, Identity};
 use crate::{Class, Failure};
 use ends::{LastText, Origin};
 use findings::{Findings, Renumber};
@@ -37,6 +37,8 @@ pub struct Verified<S> {
 /// What the pass over a file established.
 pub(super) struct Checked {
     pub(super) container: Container,
+    /// What opens the file again, when it is encrypted.
+    pub(super) reopen: Vec<Identity>,
     pub(super) summary: Summary,
     /// Last sequence of the chosen part.
     pub(super) part_last: u64,
@@ -113,8 +115,8 @@ impl<S: Read + Seek + Send> Verified<S> {
 fn read_through<R: Read>(source: R, options: &VerifyOptions<'_>) -> Result<Checked, Failure> {
     let read_bytes = Cell::new(0);
     let watch = Watch { options, read_bytes: &read_bytes };
-    let (container, plain) =
-        container::open(Counted { source, read_bytes: &read_bytes }, options.identities)?;
+    let source = Counted { source, read_bytes: &read_bytes };
+    let (container, plain, reopen) = container::open_to_reopen(source, options.identities)?;
     let mut reader = LineReader::new(plain, FormatVersion::V2.max_line_bytes());
     let first = reader.first_line().map_err(|error| unreadable(&error))?;
     let header = ends::read_header(&first, reader.is_at_end())?;
@@ -136,7 +138,7 @@ fn read_through<R: Read>(source: R, options: &VerifyOptions<'_>) -> Result<Check
     if let Some(progress) = options.progress {
         progress(read_bytes.get());
     }
-    Ok(Checked { container, summary, part_last, part })
+    Ok(Checked { container, reopen, summary, part_last, part })
 }
 
 /// Steps 2 to 6, and what the file says when all hold.
