@@ -72,3 +72,5 @@ pub fn written(header: &Header, messages: &[StoredMessage], key: Option<&BackupK
     }
     writer.finish().unwrap().0
 }
+
+pub mod forge;
