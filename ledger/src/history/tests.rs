@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::*;
+use crate::projection::{Counts, MemoryModel, Table};
 
 fn plain(seed: u64, events: u64) -> History {
     let options = HistoryOptions { odd: Odd::None, gaps: Gaps::None, poison_events: 0 };
@@ -261,4 +262,33 @@ fn the_live_objects_are_bounded() {
     history.by_ref().for_each(drop);
     let world = format!("{:?}", history.world);
     assert!(world.len() < 4_000_000, "{}", world.len());
+}
+
+fn fold(history: History) -> (MemoryModel, Counts) {
+    let mut model = MemoryModel::new();
+    let counts = model.apply(&history.stored().collect::<Vec<_>>()).unwrap();
+    (model, counts)
+}
+
+#[test]
+fn the_projection_makes_of_each_entry_what_the_entry_says() {
+    let options = HistoryOptions { poison_events: 100, ..HistoryOptions::default() };
+    let history = History::with_options(61, 30_000, options);
+    let expected = |outcome| {
+        let kept = history.clone().filter(|entry| entry.keep == Keep::Kept);
+        kept.filter(|entry| entry.outcome == outcome).count() as u64
+    };
+    let (_, counts) = fold(history.clone());
+    let found = (counts.projected, counts.not_projected.values().sum(), counts.quarantined);
+    let outcomes = [Outcome::Applied, Outcome::NotProjected, Outcome::Quarantined].map(expected);
+    assert_eq!(found, (outcomes[0], outcomes[1], outcomes[2]));
+}
+
+#[test]
+fn a_history_fills_every_table_and_leaves_no_reference_dangling() {
+    let (model, _) = fold(History::new(67, 30_000));
+    for table in Table::ALL {
+        assert!(model.rows(table).count() > 0, "{}", table.name());
+    }
+    assert_eq!(model.dangling(), []);
 }
