@@ -23,6 +23,21 @@ fn the_same_seed_gives_the_same_history_and_another_seed_another_one() {
 }
 
 #[test]
+fn the_bytes_of_a_history_are_the_same_on_every_machine() {
+    use sha2::{Digest, Sha256};
+    let mut hasher = Sha256::new();
+    for entry in History::new(7, 2000) {
+        hasher.update(entry.subject);
+        hasher.update(entry.headers);
+        hasher.update(entry.payload);
+    }
+    assert_eq!(
+        hex::encode(hasher.finalize()),
+        "9584e33d622d35daddc9726c3db23e7a0dbb2ec5eb3c7bbe96c0944d8d7186e4"
+    );
+}
+
+#[test]
 fn a_history_has_the_length_that_was_asked_for() {
     for events in [0, 1, 2, 30, 99, 100, 101, 1000] {
         assert_eq!(History::new(1, events).count() as u64, events);
