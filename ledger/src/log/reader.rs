@@ -25,7 +25,7 @@ use super::{Accounting, LogError, LogReader};
 use crate::wire::Connection;
 
 /// Without a message for so long, the leader is asked whether there is any.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_millis(500);
 /// So many silences in a row, while the leader has messages, end a consumer.
 const SILENCES: u32 = 4;
 /// Questions about single sequences that are under way at once.

@@ -1,0 +1,261 @@
+//! What a reading believes: the stream's leader, never the consumer's silence or count (traps 3 and 20).
+//!
+//! Real servers seldom lie on demand, so a scripted one speaks just enough of the protocol: what its leader says and
+//! what its consumers deliver are stated apart.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use trstctl_ledger::log::{EventLog, JetStreamLog, LogError, LogReader};
+use trstctl_ledger::wire::{ConnectOptions, Connection};
+
+/// What the leader has, lists and counts, and what each consumer delivers; the last entry holds for all further ones.
+#[derive(Clone, Default)]
+struct Script {
+    /// Sequences that the leader has.
+    stored: Vec<u64>,
+    last: u64,
+    /// Answers to the questions for the list of deleted sequences.
+    listed: Vec<Vec<u64>>,
+    /// The leader's counts, where they are not that of `stored`.
+    counted: Vec<u64>,
+    /// Sequences that each consumer delivers.
+    delivered: Vec<Vec<u64>>,
+}
+
+struct Scripted {
+    script: Script,
+    infos: usize,
+    consumers: Vec<u64>,
+}
+
+fn entry<T: Clone + Default>(list: &[T], index: usize) -> T {
+    list.get(index).or(list.last()).cloned().unwrap_or_default()
+}
+
+impl Scripted {
+    fn info(&mut self, body: &Value) -> Value {
+        let stored = &self.script.stored;
+        let listed = entry(&self.script.listed, self.infos);
+        let counted = match self.script.counted.is_empty() {
+            true => stored.len() as u64,
+            false => entry(&self.script.counted, self.infos),
+        };
+        if body["deleted_details"] == true {
+            self.infos += 1;
+        }
+        json!({"config": {"name": "L"}, "created": "2026-01-01T00:00:00Z", "state": {
+            "messages": counted,
+            "bytes": 1,
+            "first_seq": stored.first().copied().unwrap_or(self.script.last + 1),
+            "last_seq": self.script.last,
+            // Never 0, so that the list is asked for.
+            "num_deleted": listed.len().max(1),
+            "deleted": if body["deleted_details"] == true { json!(listed) } else { Value::Null },
+        }})
+    }
+
+    /// Messages of the first pull, as (subject, sequence, delivery, pending).
+    fn deliveries(&self, consumer: usize) -> Vec<String> {
+        let start = self.consumers[consumer];
+        let sequences = entry(&self.script.delivered, consumer);
+        let sequences: Vec<u64> = sequences.into_iter().filter(|&sequence| sequence >= start).collect();
+        let acks = sequences.iter().enumerate().map(|(index, sequence)| {
+            let pending = sequences.len() - index - 1;
+            format!("$JS.ACK.L.c{consumer}.1.{sequence}.{}.1700000000000000000.{pending}", index + 1)
+        });
+        acks.collect()
+    }
+
+    /// Answers to a publish, as (subject, reply, payload).
+    fn answer(&mut self, subject: &str, reply: &str, body: &[u8]) -> Vec<(String, String, String)> {
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        let one = |value: Value| vec![(reply.to_owned(), String::new(), value.to_string())];
+        let api = subject.strip_prefix("$JS.API.").unwrap_or(subject);
+        if api.starts_with("STREAM.INFO.") {
+            one(self.info(&body))
+        } else if api.starts_with("STREAM.MSG.GET.") {
+            match self.script.stored.contains(&body["seq"].as_u64().unwrap()) {
+                true => one(json!({"message": {"seq": body["seq"]}})),
+                false => {
+                    one(json!({"error": {"code": 404, "err_code": 10037, "description": "no message found"}}))
+                }
+            }
+        } else if api.starts_with("CONSUMER.CREATE.") {
+            self.consumers.push(body["config"]["opt_start_seq"].as_u64().unwrap());
+            one(json!({"name": format!("c{}", self.consumers.len() - 1), "num_pending": 7}))
+        } else if let Some(consumer) = api.strip_prefix("CONSUMER.MSG.NEXT.L.c") {
+            let acks = self.deliveries(consumer.parse().unwrap());
+            acks.into_iter().map(|ack| ("events.x".to_owned(), ack, "payload".to_owned())).collect()
+        } else {
+            Vec::new()
+        }
+    }
+}
+
+async fn serve(socket: TcpStream, scripted: Arc<Mutex<Scripted>>) -> std::io::Result<()> {
+    let (read, mut write) = socket.into_split();
+    let mut read = BufReader::new(read);
+    write
+        .write_all(
+            b"INFO {\"version\":\"2.9.0\",\"max_payload\":1048576,\"headers\":true,\"jetstream\":true}\r\n",
+        )
+        .await?;
+    let mut subscriptions: HashMap<String, String> = HashMap::new();
+    let mut pulled: Vec<String> = Vec::new();
+    let mut line = String::new();
+    while read.read_line(&mut line).await? > 0 {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words[..] {
+            ["PING"] => write.write_all(b"PONG\r\n").await?,
+            ["SUB", subject, sid] => {
+                subscriptions.insert(subject.trim_end_matches('*').to_owned(), sid.to_owned());
+            }
+            ["PUB", subject, ref rest @ .., len] => {
+                let mut body = vec![0; len.parse::<usize>().unwrap() + 2];
+                read.read_exact(&mut body).await?;
+                let reply = rest.first().copied().unwrap_or_default();
+                let again = pulled.contains(&subject.to_owned());
+                if subject.contains(".MSG.NEXT.") {
+                    pulled.push(subject.to_owned());
+                }
+                if !again {
+                    let answers = scripted.lock().unwrap().answer(subject, reply, &body[..body.len() - 2]);
+                    let sid = subscriptions
+                        .iter()
+                        .find(|(prefix, _)| reply.starts_with(*prefix))
+                        .map(|(_, sid)| sid);
+                    for (subject, ack, payload) in answers {
+                        let text = format!(
+                            "MSG {subject} {} {ack} {}\r\n{payload}\r\n",
+                            sid.unwrap(),
+                            payload.len()
+                        );
+                        write.write_all(text.as_bytes()).await?;
+                    }
+                }
+            }
+            _ => {}
+        }
+        line.clear();
+    }
+    Ok(())
+}
+
+/// Reads `1..=through` of a scripted log.
+async fn read(script: Script, through: u64) -> Result<(Vec<u64>, Vec<(u64, u64)>), LogError> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("nats://{}", listener.local_addr().unwrap());
+    let scripted = Arc::new(Mutex::new(Scripted { script, infos: 0, consumers: Vec::new() }));
+    let server = tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            tokio::spawn(serve(socket, scripted.clone()));
+        }
+    });
+    let log = JetStreamLog::of(Connection::connect(&ConnectOptions::new(url)).await?, "L");
+    let outcome = async {
+        let mut reader = log.read(1, through).await?;
+        let mut sequences = Vec::new();
+        while let Some(batch) = reader.next_batch().await? {
+            sequences.extend(batch.iter().map(|message| message.sequence));
+        }
+        Ok((sequences, reader.accounting().gaps.clone()))
+    };
+    let outcome = outcome.await;
+    server.abort();
+    outcome
+}
+
+#[tokio::test]
+async fn a_consumer_on_a_lagging_replica_is_not_believed_that_nothing_is_pending() {
+    let script = Script {
+        stored: vec![1, 2, 3, 4, 5],
+        last: 5,
+        delivered: vec![vec![1, 2, 3], vec![1, 2, 3, 4, 5]],
+        ..Script::default()
+    };
+    assert_eq!(read(script, 5).await.unwrap(), (vec![1, 2, 3, 4, 5], vec![]));
+}
+
+#[tokio::test]
+async fn a_message_that_one_replica_lacks_is_read_from_another() {
+    let script = Script {
+        stored: vec![1, 2, 3, 4, 5],
+        last: 5,
+        delivered: vec![vec![1, 2, 4, 5], vec![3, 4, 5]],
+        ..Script::default()
+    };
+    assert_eq!(read(script, 5).await.unwrap(), (vec![1, 2, 3, 4, 5], vec![]));
+}
+
+#[tokio::test]
+async fn a_message_that_the_leader_has_and_nobody_delivers_fails_the_reading_and_is_named() {
+    let script = Script {
+        stored: vec![1, 2, 3, 4, 5],
+        last: 5,
+        delivered: vec![vec![1, 2, 4, 5]],
+        ..Script::default()
+    };
+    match read(script, 5).await {
+        Err(LogError::Unaccounted { first: 3, last: 3 }) => {}
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn gaps_that_the_list_leaves_out_are_confirmed_one_by_one() {
+    let script = Script {
+        stored: vec![1, 4, 9],
+        last: 12,
+        listed: vec![vec![3, 6]],
+        delivered: vec![vec![1, 4, 9]],
+        ..Script::default()
+    };
+    assert_eq!(read(script, 12).await.unwrap(), (vec![1, 4, 9], vec![(2, 3), (5, 8), (10, 12)]));
+}
+
+#[tokio::test]
+async fn a_message_that_the_leader_lists_as_deleted_must_not_be_delivered() {
+    let script = Script {
+        stored: vec![1, 3],
+        last: 3,
+        listed: vec![vec![2]],
+        delivered: vec![vec![1, 2, 3]],
+        ..Script::default()
+    };
+    match read(script, 3).await {
+        Err(LogError::DeletedYetDelivered { sequence: 2 }) => {}
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_message_deleted_while_it_is_read_is_no_fault() {
+    let script = Script {
+        stored: vec![1, 3],
+        last: 3,
+        listed: vec![vec![], vec![2]],
+        counted: vec![3, 2],
+        delivered: vec![vec![1, 2, 3]],
+        ..Script::default()
+    };
+    assert_eq!(read(script, 3).await.unwrap(), (vec![1, 2, 3], vec![]));
+}
+
+#[tokio::test]
+async fn a_count_other_than_the_leaders_fails_the_reading() {
+    let script = Script {
+        stored: vec![1, 2, 3],
+        last: 3,
+        counted: vec![4],
+        delivered: vec![vec![1, 2, 3]],
+        ..Script::default()
+    };
+    match read(script, 3).await {
+        Err(LogError::MiscountedMessages { read: 3, counted: 4 }) => {}
+        other => panic!("{other:?}"),
+    }
+}
