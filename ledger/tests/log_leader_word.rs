@@ -240,7 +240,6 @@ async fn a_message_deleted_while_it_is_read_is_no_fault() {
         listed: vec![vec![], vec![2]],
         counted: vec![3, 2],
         delivered: vec![vec![1, 2, 3]],
-        ..Script::default()
     };
     assert_eq!(read(script, 3).await.unwrap(), (vec![1, 2, 3], vec![]));
 }
