@@ -4,6 +4,7 @@ mod batches;
 mod events;
 mod history;
 mod lookups;
+mod postgresql;
 mod quarantine;
 mod rate;
 mod support;
