@@ -21,7 +21,7 @@ use super::server::{ANSWER, Room, Server};
 use super::source::{Pass, Source};
 use super::upload::{ChunkWriter, Upload};
 use super::{Progress, RestoreOptions};
-use crate::wire::{ConnectOptions, Connection};
+use crate::wire::Connection;
 
 /// A restore that failed, and whether the server had begun it: what it then keeps under the name is ours to remove.
 pub(super) struct Stopped {
@@ -48,7 +48,6 @@ impl Stopped {
 
 /// Sends the log into a server where its name is free.
 pub(super) async fn send<S: Read + Seek + Send + 'static>(
-    connect: &ConnectOptions,
     server: &Server,
     source: &Source<S>,
     options: &RestoreOptions,
@@ -56,7 +55,7 @@ pub(super) async fn send<S: Read + Seek + Send + 'static>(
     let config = options.config.marked(Mark(source.content().merkle_root));
     let limits = check_limits(server, source, &config).await.map_err(Stopped::before)?;
     // A connection of its own: closing it is how a restore is stopped.
-    let connection = Connection::connect(connect).await.map_err(Stopped::before)?;
+    let connection = server.connect_again().await.map_err(Stopped::before)?;
     let outcome = converse(&connection, server, source, options, &config, limits).await;
     if outcome.is_err() {
         connection.close();

@@ -33,8 +33,8 @@ pub use publish::Numbering;
 pub use source::Source;
 pub use target::TargetState;
 
-use crate::log::EventLog;
-use crate::wire::{ConnectOptions, Connection};
+use crate::log::JetStreamLog;
+use crate::wire::Connection;
 use place::Place;
 use server::Server;
 
@@ -133,25 +133,20 @@ pub struct Proven {
 }
 
 /// The restore of one backup into one stream.
-pub struct Restore<S, L> {
-    connect: ConnectOptions,
+pub struct Restore<S> {
     server: Server,
-    log: L,
+    log: JetStreamLog,
     source: Source<S>,
     options: RestoreOptions,
 }
 
-impl<S: Read + Seek + Send + 'static, L: EventLog> Restore<S, L> {
-    /// `connection` and `log` are of the server that `connect` leads to, and `log` reads the stream of the options.
-    pub fn new(
-        connect: ConnectOptions,
-        connection: Connection,
-        log: L,
-        source: Source<S>,
-        options: RestoreOptions,
-    ) -> Self {
-        let server = Server::new(connection, &options.config.name);
-        Self { connect, server, log, source, options }
+impl<S: Read + Seek + Send + 'static> Restore<S> {
+    /// A restore into the server of `connection`; further connections are made as this one was.
+    pub fn new(connection: Connection, source: Source<S>, options: RestoreOptions) -> Self {
+        let stream = &options.config.name;
+        let log = JetStreamLog::of(connection.clone(), stream);
+        let server = Server::new(connection, stream);
+        Self { server, log, source, options }
     }
 
     /// Looks at the target. Changes nothing.
@@ -161,8 +156,7 @@ impl<S: Read + Seek + Send + 'static, L: EventLog> Restore<S, L> {
     /// it would have to, and what reading the backup or the log gives.
     pub async fn plan(&self) -> Result<TargetState, Failure> {
         let lines = self.lines()?;
-        let place = Place { server: &self.server, options: &self.options, content: self.source.content() };
-        place.state(&self.log, &self.source, lines).await
+        self.place().state(&self.log, &self.source, lines).await
     }
 
     /// Writes the log where `state`, just planned, allows it. The stream carries the mark of an unverified restore.
@@ -212,8 +206,7 @@ impl<S: Read + Seek + Send + 'static, L: EventLog> Restore<S, L> {
     /// # Errors
     /// When the server refuses; the same command then only does this again.
     pub async fn accept(&self, _proof: &Proven) -> Result<(), Failure> {
-        let place = Place { server: &self.server, options: &self.options, content: self.source.content() };
-        place.clear_mark().await
+        self.place().clear_mark().await
     }
 
     /// What a restore makes.
@@ -222,9 +215,9 @@ impl<S: Read + Seek + Send + 'static, L: EventLog> Restore<S, L> {
     }
 
     async fn write_archive(&self, state: &TargetState) -> Result<Written, Failure> {
-        let place = Place { server: &self.server, options: &self.options, content: self.source.content() };
+        let place = self.place();
         place.make_free(state).await?;
-        let sent = archive::send(&self.connect, &self.server, &self.source, &self.options).await;
+        let sent = archive::send(&self.server, &self.source, &self.options).await;
         let stats = match sent {
             Ok(stats) => stats,
             Err(stopped) => return Err(place.clean_up_after(stopped).await),
@@ -242,13 +235,13 @@ impl<S: Read + Seek + Send + 'static, L: EventLog> Restore<S, L> {
 
     async fn write_by_publishing(&self, state: &TargetState) -> Result<Written, Failure> {
         let numbering = self.numbering()?;
-        let place = Place { server: &self.server, options: &self.options, content: self.source.content() };
+        let place = self.place();
         let messages_before = match state {
             TargetState::Unfinished { records } if *records > 0 => *records,
             _ => 0,
         };
         place.make_publishable(state, numbering, messages_before).await?;
-        let connection = Connection::connect(&self.connect).await?;
+        let connection = self.server.connect_again().await?;
         let progress = &self.options.progress;
         let published =
             publish::publish(&connection, &self.source, numbering, messages_before, progress).await?;
@@ -260,6 +253,10 @@ impl<S: Read + Seek + Send + 'static, L: EventLog> Restore<S, L> {
             expected: published.content,
             lines: numbering.lines(),
         })
+    }
+
+    fn place(&self) -> Place<'_> {
+        Place { server: &self.server, options: &self.options, content: self.source.content() }
     }
 
     fn numbering(&self) -> Result<Numbering, Failure> {

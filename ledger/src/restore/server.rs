@@ -140,6 +140,11 @@ impl Server {
         Self { connection, stream: stream.to_owned() }
     }
 
+    /// Another connection, made as the first one was.
+    pub(super) async fn connect_again(&self) -> Result<Connection, LogError> {
+        Connection::connect(self.connection.options()).await
+    }
+
     /// It is one of several, so a stream that stopped half-way behaves otherwise.
     pub(super) fn is_clustered(&self) -> bool {
         self.connection.server().cluster.is_some()
