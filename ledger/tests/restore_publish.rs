@@ -135,7 +135,11 @@ async fn an_unfinished_publish_with_new_sequences_goes_on_too() {
         let proxy = CutProxy::start(&server.url(), 6_000_000).await;
         restore(proxy.url(), &expected, 30_000, publishing(Allow::Yes)).await.unwrap_err();
         let done = restore(&server.url(), &expected, 30_000, publishing(Allow::Yes)).await.unwrap();
-        assert!(matches!(done.found, TargetState::Unfinished { records } if records > 1_000), "{:?}", done.found);
+        assert!(
+            matches!(done.found, TargetState::Unfinished { records } if records > 1_000),
+            "{:?}",
+            done.found
+        );
         assert_eq!(read_all(&server.url()).await.1, 20_000);
     }
 }

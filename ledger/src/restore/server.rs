@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use tokio::time::Instant;
 use trstctl_formats::{Class, Failure};
 
 use super::config::StreamConfig;
@@ -13,6 +14,8 @@ use crate::wire::{ApiError, Connection, code};
 
 /// Longest wait for the answer to one request.
 pub(super) const ANSWER: Duration = Duration::from_secs(10);
+/// Wait for the answer to a question that is asked again.
+const GLANCE: Duration = Duration::from_secs(5);
 /// Creating and deleting wait for every replica.
 const CHANGE: Duration = Duration::from_secs(30);
 
@@ -168,11 +171,15 @@ impl Server {
 
     /// The stream, if there is one.
     pub(super) async fn live(&self) -> Result<Option<LiveStream>, Failure> {
+        self.ask_live(ANSWER).await.map_err(Failure::from)
+    }
+
+    async fn ask_live(&self, patience: Duration) -> Result<Option<LiveStream>, LogError> {
         let endpoint = format!("STREAM.INFO.{}", self.stream);
-        match self.connection.api_get::<Info>(&endpoint, ANSWER).await {
+        match self.connection.api_get::<Info>(&endpoint, patience).await {
             Ok(info) => Ok(Some(info.into())),
             Err(error) if error.err_code() == code::STREAM_NOT_FOUND => Ok(None),
-            Err(error) => Err(LogError::from(error).into()),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -239,21 +246,23 @@ impl Server {
         }
     }
 
-    /// The stream whose name is listed: in a cluster, a restore that was cut shows nothing but its name for a while.
+    /// The stream whose name is listed. In a cluster, a restore that was cut shows nothing but its name for a while: INFO
+    /// says that there is no stream, or nothing at all.
     pub(super) async fn live_within(
         &self,
         subject: &str,
         patience: Duration,
     ) -> Result<Option<LiveStream>, Failure> {
-        let deadline = tokio::time::Instant::now() + patience;
+        let deadline = Instant::now() + patience;
         loop {
-            if let Some(live) = self.live().await? {
-                return Ok(Some(live));
+            match self.ask_live(GLANCE).await {
+                Ok(Some(live)) => return Ok(Some(live)),
+                Ok(None) if !self.names(subject).await?.contains(&self.stream) => return Ok(None),
+                Ok(None) => {}
+                Err(LogError::Unreachable { .. }) if self.is_clustered() && self.connection.is_open() => {}
+                Err(error) => return Err(error.into()),
             }
-            if !self.names(subject).await?.contains(&self.stream) {
-                return Ok(None);
-            }
-            if tokio::time::Instant::now() >= deadline {
+            if Instant::now() >= deadline {
                 return Err(self.name_without_stream(patience));
             }
             tokio::time::sleep(Duration::from_millis(500)).await;

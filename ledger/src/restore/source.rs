@@ -87,14 +87,6 @@ impl<S: Read + Seek + Send + 'static> Source<S> {
 pub(super) struct Pass<T>(JoinHandle<Result<T, Failure>>);
 
 impl<T> Pass<T> {
-    #[cfg(test)]
-    pub(super) fn of(work: impl FnOnce() -> Result<T, Failure> + Send + 'static) -> Self
-    where
-        T: Send + 'static,
-    {
-        Self(tokio::task::spawn_blocking(work))
-    }
-
     /// Waits for its end.
     pub(super) async fn end(self) -> Result<T, Failure> {
         self.0.await.unwrap_or_else(|error| {
