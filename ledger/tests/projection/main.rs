@@ -1,6 +1,7 @@
 //! What every event does to the read model, what is quarantined, and that batches do not matter.
 
 mod batches;
+mod documentation;
 mod events;
 mod history;
 mod lookups;
