@@ -1,7 +1,7 @@
 //! The rows of one table and one tenant that a fold knows, and what became of them.
 //!
-//! Three states of a key: unknown (no slot; the row may or may not be stored), known absent, known present. A change is
-//! remembered only when a row really became another one, so that an event that says nothing new writes nothing.
+//! Three states of a key: unknown (no slot; the row may or may not be stored), known absent, known present. Putting a
+//! row that is there already is no change, so that an event that says nothing new writes nothing.
 
 use std::collections::{HashMap, HashSet};
 
@@ -59,6 +59,16 @@ impl<R: Record + PartialEq> Keyed<R> {
 
     pub(super) fn remove(&mut self, key: R::Key) {
         self.set(key, None);
+    }
+
+    /// Changes the row of this key in place, if it is there. Its key must stay.
+    pub(super) fn change(&mut self, key: &R::Key, change: impl FnOnce(&mut R)) {
+        if let Some(Slot { row: Some(row), write }) = self.slots.get_mut(key) {
+            self.len_bytes -= row.len_bytes();
+            change(row);
+            self.len_bytes += row.len_bytes();
+            *write = Write::Changed;
+        }
     }
 
     /// Takes a row that is stored, unless the fold knows better.
@@ -162,6 +172,11 @@ impl<R: Named + PartialEq> Indexed<R> {
             self.note(record.name(), id);
         }
         self.rows.put(record);
+    }
+
+    /// Changes the row of this id in place, if it is there. Its key and its text must stay.
+    pub(super) fn change(&mut self, id: Uuid, change: impl FnOnce(&mut R)) {
+        self.rows.change(&(id,), change);
     }
 
     pub(super) fn load(&mut self, record: R) {

@@ -180,6 +180,9 @@ impl Schema {
 
 /// A text of an event as a column of `projection_faults` keeps it: without U+0000, and cut.
 fn fault_text(text: &str) -> String {
+    if text.len() <= MAX_FAULT_TEXT_CHARS && !text.contains('\0') {
+        return text.to_owned();
+    }
     text.chars()
         .take(MAX_FAULT_TEXT_CHARS)
         .map(|c| if c == '\0' { char::REPLACEMENT_CHARACTER } else { c })

@@ -102,8 +102,8 @@ impl TenantRows {
     fn put_profile(&mut self, profile: Profile) {
         if profile.active {
             let others = self.profiles.named(&profile.name).into_iter();
-            let active: Vec<Profile> = others.filter(|p| p.active && p.id != profile.id).cloned().collect();
-            active.into_iter().for_each(|p| self.profiles.put(Profile { active: false, ..p }));
+            let active: Vec<Uuid> = others.filter(|p| p.active && p.id != profile.id).map(|p| p.id).collect();
+            active.into_iter().for_each(|id| self.profiles.change(id, |p| p.active = false));
         }
         self.profiles.put(profile);
     }
@@ -117,18 +117,19 @@ impl TenantRows {
 
     /// Whatever the lifecycle allows: the log says that it happened.
     fn move_identity(&mut self, transition: Transition) -> Result<(), Refusal> {
-        let known = self.identities.get(&(transition.identity_id,)).ok_or(Refusal::Absent("identity"))?;
-        let moved = Identity { status: transition.to_state.clone(), ..known.clone() };
-        self.identities.put(moved);
+        let key = (transition.identity_id,);
+        let known = self.identities.get(&key).ok_or(Refusal::Absent("identity"))?;
+        if known.status != transition.to_state {
+            self.identities.change(&key, |identity| identity.status.clone_from(&transition.to_state));
+        }
         self.transitions.put(transition);
         Ok(())
     }
 
     fn record(&mut self, mut certificate: Certificate, issued_at: Micros) {
         self.keep_history(&mut certificate);
-        if let Some(predecessor) = self.predecessor(&certificate).filter(|p| p.status == Status::Active) {
-            let superseded = Certificate { status: Status::Superseded, ..predecessor.clone() };
-            self.certificates.put(superseded);
+        if let Some(predecessor) = self.active_predecessor(&certificate) {
+            self.certificates.change(predecessor, |c| c.status = Status::Superseded);
         }
         if let (Some(ca_id), false) = (certificate.ca_id, certificate.serial.is_empty()) {
             let (serial, issued_at) = (certificate.serial.clone(), Some(issued_at));
@@ -137,9 +138,9 @@ impl TenantRows {
         self.certificates.put(certificate);
     }
 
-    fn predecessor(&self, certificate: &Certificate) -> Option<&Certificate> {
+    fn active_predecessor(&self, certificate: &Certificate) -> Option<Uuid> {
         let id = certificate.replaces_id.filter(|id| *id != certificate.id)?;
-        self.certificates.get(id)
+        self.certificates.get(id).filter(|p| p.status == Status::Active).map(|p| p.id)
     }
 
     /// What happened to the certificate stays, whatever describes it again: in its own row, and a revocation also when
@@ -192,12 +193,9 @@ impl TenantRows {
         if known.is_empty() {
             return Err(Refusal::Absent("certificate"));
         }
-        let open: Vec<Certificate> =
-            known.into_iter().filter(|c| c.status != Status::Revoked).cloned().collect();
-        for mut certificate in open {
-            change(&mut certificate);
-            self.certificates.put(certificate);
-        }
+        let open = known.into_iter().filter(|c| c.status != Status::Revoked);
+        let open: Vec<Uuid> = open.map(|c| c.id).collect();
+        open.into_iter().for_each(|id| self.certificates.change(id, &change));
         Ok(())
     }
 
