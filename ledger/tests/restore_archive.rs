@@ -5,6 +5,7 @@ mod restore_support;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bytes::Bytes;
 use restore_support::*;
 use serde_json::json;
 use trstctl_engines::{NatsAuth, NatsOptions, installed_nats_servers};
@@ -135,6 +136,30 @@ async fn a_server_that_drops_a_damaged_message_and_says_success_is_caught_by_seq
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_reads_well_and_is_another_one_is_caught_by_sequence() {
+    for server in servers() {
+        let expected = messages(1..=900);
+        let mut other = expected.clone();
+        other[699].payload = Bytes::from_static(b"other");
+        let restore = restore_of(&server.url(), source(&expected, 900), options()).await;
+        let written = restore.write(&restore.plan().await.unwrap()).await.unwrap();
+        // Between writing and reading, another log takes the place.
+        let connection = connect(&server.url()).await;
+        let _: serde_json::Value =
+            connection.api_get(&format!("STREAM.DELETE.{STREAM}"), ANSWER).await.unwrap();
+        let intruder = restore_of(&server.url(), source(&other, 900), options()).await;
+        intruder.write(&TargetState::Empty).await.unwrap();
+        let failure = restore.read_back(&written).await.unwrap_err();
+        assert_eq!(
+            (failure.class, failure.place.sequence),
+            (Class::ReadbackDiffers, Some(700)),
+            "{failure:?}"
+        );
+    }
+}
+
+/// Also shows that the configuration's checksum is right: with a wrong one, the stream is gone after the restart.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restore_stopped_before_its_read_back_is_taken_up() {
     for mut server in servers() {
