@@ -1,0 +1,23 @@
+# The commands of the README; .ci/run calls the same ones.
+CARGO ?= cargo
+EVENTS ?= 50000
+
+.PHONY: setup demo test audit man build
+
+setup: ## Provide nats-server and PostgreSQL where they are missing.
+	@scripts/setup
+
+build: ## The command line program, optimised.
+	$(CARGO) build --release --locked -p trstctl-dr
+
+demo: setup build ## The main job on throw-away engines, with a report.
+	target/release/trstctl-dr demo --events $(EVENTS)
+
+test: setup ## All tests, on real engines.
+	$(CARGO) test --workspace --locked
+
+audit: ## No table of the migrations without a recovery class.
+	$(CARGO) run --quiet --locked -p trstctl-dr -- manifest audit --migrations migrations
+
+man: ## Write the man pages anew from the command line's definition.
+	UPDATE_MAN=1 $(CARGO) test --locked -p trstctl-dr --test man
