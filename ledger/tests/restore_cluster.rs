@@ -2,7 +2,7 @@
 
 mod restore_support;
 
-use std::sync::atomic::Ordering;
+use std::io::Cursor;
 
 use restore_support::*;
 use serde_json::json;
@@ -58,11 +58,13 @@ async fn what_a_cut_leaves_in_a_cluster_is_removed_and_restored_by_the_next_run(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_fails_in_a_cluster_deletes_what_it_began() {
     let cluster = NatsCluster::start(3).unwrap();
-    let (mut file, turned) = Moody::new(backup(&log(), LAST));
-    file.change_a_store_time();
-    let source = Source::new(verified(file));
-    turned.store(true, Ordering::SeqCst);
-    run(&restore_of(&cluster.url(), source, three()).await).await.unwrap_err();
+    let mut with_giant = log();
+    let giant = with_giant.len() - 1;
+    with_giant[giant].payload = vec![1; 20_000_000].into();
+    // A giant that the first look at the backup does not see: as if the file had been exchanged.
+    let source = Source::new(verified(Cursor::new(backup(&with_giant, LAST))));
+    let failure = run(&restore_of(&cluster.url(), source, three()).await).await.unwrap_err();
+    assert_eq!(failure.class, trstctl_formats::Class::Refused, "{failure:?}");
     assert_eq!(names(&cluster.url()).await, [""; 0]);
 
     let done = restore(&cluster.url(), &log(), LAST, three()).await.unwrap();

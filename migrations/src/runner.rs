@@ -75,6 +75,32 @@ impl Runner {
         roles::missing(client)
     }
 
+    /// Does in one transaction what [`Runner::run`] would do, and takes it back: what is pending, or why it would be
+    /// refused, before anything else is written.
+    pub fn rehearse(&self, client: &mut Client) -> Result<Vec<Migration>, Error> {
+        let pending = self.status(client)?.pending;
+        check_writable(client)?;
+        let roles = roles::missing(client)?;
+        let failed =
+            |error: postgres::Error| Error::from_statement("the migrations cannot be rehearsed", &error);
+        let mut transaction = client.transaction().map_err(failed)?;
+        for statement in &roles {
+            match transaction.batch_execute(statement) {
+                Ok(()) => {}
+                // Another run is making them at this moment: it proves that they can be made.
+                Err(error) if is_collision(&error) => return Ok(pending),
+                Err(error) => return Err(roles_refused(&roles, &error)),
+            }
+        }
+        for migration in &pending {
+            apply_in(&mut transaction, migration).map_err(|error| {
+                Error::from_statement(&format!("migration {} would fail", migration.name), &error)
+            })?;
+        }
+        transaction.rollback().map_err(failed)?;
+        Ok(pending)
+    }
+
     /// Applies what is pending and returns it.
     pub fn run(&self, client: &mut Client) -> Result<Vec<Migration>, Error> {
         check_version(client)?;

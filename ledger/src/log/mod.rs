@@ -13,6 +13,7 @@ mod memory;
 mod new_message;
 mod pulls;
 mod reader;
+mod seed;
 mod source;
 pub mod stream;
 
@@ -25,6 +26,7 @@ pub use error::LogError;
 pub use jetstream::{JetStreamLog, STREAM};
 pub use memory::{MemoryLog, MemoryReader};
 pub use reader::JetStreamReader;
+pub use seed::seed;
 
 /// What the leader says of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

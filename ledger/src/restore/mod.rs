@@ -30,6 +30,7 @@ pub use compare::Difference;
 pub use config::{DUPLICATE_WINDOW, PUBLISH_DUPLICATE_WINDOW, StreamConfig};
 pub use mark::Mark;
 pub use publish::Numbering;
+pub use publisher::Publisher;
 pub use source::Source;
 pub use target::TargetState;
 
@@ -216,7 +217,6 @@ impl<S: Read + Seek + Send + 'static> Restore<S> {
 
     async fn write_archive(&self, state: &TargetState) -> Result<Written, Failure> {
         let place = self.place();
-        archive::check_messages(&self.source).await?;
         place.make_free(state).await?;
         let sent = archive::send(&self.server, &self.source, &self.options).await;
         let stats = match sent {

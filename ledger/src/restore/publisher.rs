@@ -26,7 +26,7 @@ const RECENT: Duration = Duration::from_secs(1);
 const FORGET: Duration = Duration::from_secs(10);
 
 /// Publishes with many messages under way.
-pub(super) struct Publisher<'a> {
+pub struct Publisher<'a> {
     connection: &'a Connection,
     inbox: String,
     acknowledgements: Subscription,
@@ -66,7 +66,7 @@ enum Outcome {
 
 impl<'a> Publisher<'a> {
     /// `next` is the sequence that the first message must get.
-    pub(super) fn begin(connection: &'a Connection, next: u64) -> Result<Self, Failure> {
+    pub fn begin(connection: &'a Connection, next: u64) -> Result<Self, Failure> {
         let inbox = connection.new_inbox();
         let acknowledgements = connection.subscribe(&format!("{inbox}.*"))?;
         Ok(Self {
@@ -81,7 +81,7 @@ impl<'a> Publisher<'a> {
     }
 
     /// Publishes a message, as soon as there is room.
-    pub(super) async fn send(&mut self, message: &StoredMessage) -> Result<(), Failure> {
+    pub async fn send(&mut self, message: &StoredMessage) -> Result<(), Failure> {
         while !self.has_room_for(message.len_bytes()) {
             self.take_acknowledgements().await?;
         }
@@ -92,7 +92,7 @@ impl<'a> Publisher<'a> {
     }
 
     /// Waits until nothing is under way.
-    pub(super) async fn drain(&mut self) -> Result<(), Failure> {
+    pub async fn drain(&mut self) -> Result<(), Failure> {
         while !self.under_way.is_empty() {
             self.take_acknowledgements().await?;
         }
