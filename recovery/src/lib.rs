@@ -1,1 +1,26 @@
-//! The flows backup, restore and rebuild as plans of steps that can be shown before they run, and the report they fill.
+//! The flows backup, restore and rebuild: what `trstctl-dr` and the server both run.
+//!
+//! Each flow can be shown as a [`plan::Plan`] before it runs, tells how far it is through [`progress::Progress`], and ends
+//! in a report. Nothing here prints, reads the environment, or decides a path: the caller does.
+
+pub mod backup;
+pub mod output;
+pub mod plan;
+pub mod progress;
+pub mod rebuild;
+pub mod restore;
+pub mod secret;
+pub mod source;
+
+use trstctl_formats::{Class, Failure};
+
+/// Runs work that blocks on a thread of its own.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| internal("a thread of this program has stopped"))?
+}
+
+fn internal(what: &str) -> Failure {
+    Failure::new(Class::Internal, what, "Please report this with the command and its output.")
+}

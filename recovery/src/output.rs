@@ -1,0 +1,187 @@
+//! A file that appears whole or not at all: written under a temporary name in its folder, 0600, flushed, then renamed.
+//!
+//! A killed run leaves only a `.trstctl-*.partial` file that it had locked; the next run into that folder removes it
+//! (trap 5).
+
+use std::ffi::OsStr;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+use trstctl_formats::{Class, Failure};
+
+const PREFIX: &str = ".trstctl-";
+const SUFFIX: &str = ".partial";
+
+/// What to do when the output exists already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Existing {
+    /// Refuse; nothing is written.
+    #[default]
+    Refuse,
+    /// Replace it, once the new one is whole (`--force`).
+    Replace,
+}
+
+/// An output that is not visible yet.
+pub struct Output {
+    partial: NamedTempFile,
+    path: PathBuf,
+    existing: Existing,
+}
+
+impl Output {
+    /// Begins to write `path`. Fails at once when it exists and may not be replaced, before any work is done.
+    pub fn create(path: &Path, existing: Existing) -> Result<Self, Failure> {
+        if existing == Existing::Refuse && path.symlink_metadata().is_ok() {
+            return Err(exists(path));
+        }
+        let folder = folder(path);
+        remove_abandoned(folder);
+        let partial = tempfile::Builder::new()
+            .prefix(PREFIX)
+            .suffix(SUFFIX)
+            .tempfile_in(folder)
+            .and_then(|file| file.as_file().try_lock().map_err(io::Error::from).map(|()| file))
+            .map_err(|error| failed(&path.display().to_string(), &error))?;
+        Ok(Self { partial, path: path.to_owned(), existing })
+    }
+
+    /// Flushes file and folder to disk, gives the file its name, and answers its length in bytes.
+    pub fn publish(self) -> Result<u64, Failure> {
+        let Self { partial, path, existing } = self;
+        let failed = |error: &io::Error| failed(&path.display().to_string(), error);
+        partial.as_file().sync_all().map_err(|error| failed(&error))?;
+        let len_bytes = partial.as_file().metadata().map_err(|error| failed(&error))?.len();
+        let renamed = match existing {
+            Existing::Refuse => partial.persist_noclobber(&path),
+            Existing::Replace => partial.persist(&path),
+        };
+        renamed.map_err(|error| match error.error.kind() {
+            io::ErrorKind::AlreadyExists => exists(&path),
+            _ => failed(&error.error),
+        })?;
+        File::open(folder(&path)).and_then(|folder| folder.sync_all()).map_err(|error| failed(&error))?;
+        Ok(len_bytes)
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.partial.as_file_mut().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.partial.as_file_mut().flush()
+    }
+}
+
+/// The folder that holds `path`.
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Removes what killed runs left: partial files that nobody holds a lock on.
+fn remove_abandoned(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for path in entries.flatten().map(|entry| entry.path()).filter(|path| is_partial(path)) {
+        let abandoned =
+            File::open(&path).is_ok_and(|file| !matches!(file.try_lock(), Err(TryLockError::WouldBlock)));
+        if abandoned {
+            // Another run may have removed it first, and a folder that forbids it hinders nobody.
+            let _ = fs::remove_file(&path);
+        }
+    }
+}
+
+fn is_partial(path: &Path) -> bool {
+    path.file_name()
+        .and_then(OsStr::to_str)
+        .is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX))
+}
+
+fn exists(path: &Path) -> Failure {
+    let name = path.display().to_string();
+    Failure::new(
+        Class::Usage,
+        format!("{name} exists already"),
+        "Choose another --output, or replace it with --force.",
+    )
+    .in_file(name)
+}
+
+/// The failure to write the output of this name.
+pub(crate) fn failed(name: &str, error: &io::Error) -> Failure {
+    Failure::new(
+        Class::OutputFailed,
+        format!("cannot write {name}: {error}"),
+        "Nothing was published. Check the folder, its permissions and its free space, then run the same command again.",
+    )
+    .in_file(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn output_appears_whole_with_mode_0600() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let mut output = Output::create(&path, Existing::Refuse).unwrap();
+        output.write_all(b"whole").unwrap();
+        assert!(!path.exists());
+        output.publish().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"whole");
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn dropped_output_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(Output::create(&folder.path().join("a"), Existing::Refuse).unwrap());
+        assert_eq!(names(folder.path()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn existing_file_is_kept_without_force_even_when_it_appears_late() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let output = Output::create(&path, Existing::Refuse).unwrap();
+        File::create(&path).unwrap().write_all(b"good").unwrap();
+        assert_eq!(output.publish().unwrap_err().class, Class::Usage);
+        assert_eq!(Output::create(&path, Existing::Refuse).err().unwrap().class, Class::Usage);
+        assert_eq!(fs::read(&path).unwrap(), b"good");
+        assert_eq!(names(folder.path()), ["a"]);
+    }
+
+    #[test]
+    fn force_replaces_only_when_the_new_file_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        File::create(&path).unwrap().write_all(b"old").unwrap();
+        let mut output = Output::create(&path, Existing::Replace).unwrap();
+        output.write_all(b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        output.publish().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+    }
+
+    #[test]
+    fn partial_file_of_a_killed_run_is_removed_and_a_running_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        File::create(folder.path().join(".trstctl-dead.partial")).unwrap();
+        let running = Output::create(&folder.path().join("running"), Existing::Refuse).unwrap();
+        let _second = Output::create(&folder.path().join("second"), Existing::Refuse).unwrap();
+        let names = names(folder.path());
+        assert_eq!(names.len(), 2, "{names:?}");
+        running.publish().unwrap();
+    }
+}

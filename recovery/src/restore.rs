@@ -1,0 +1,326 @@
+//! Restore: verify everything, look at the target, show the plan, write, read back, compare, rebuild.
+//!
+//! In this order, and nothing is written before all that can be checked was checked. Stopped anywhere, the same steps go
+//! on to the same log: what was left is recognised by its mark (see [`trstctl_ledger::restore`]).
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Serialize;
+use trstctl_formats::backup::{Allow, Content, Cut, FormatVersion, Summary, Verified};
+use trstctl_formats::{Class, Failure, StoreTime};
+use trstctl_ledger::log::JetStreamLog;
+use trstctl_ledger::restore::{
+    self as ledger, Method, Numbering, Proven, Restore, Source, StreamConfig, TargetState, Written,
+};
+use trstctl_ledger::wire::{ConnectOptions, Connection};
+
+use crate::plan::{Plan, rates};
+use crate::progress::{Phase, Phases, Progress, Unit};
+use crate::rebuild::{self, Checked, Database, RebuildReport};
+use crate::source::{self, Trust};
+
+/// The subjects of the log.
+const SUBJECTS: &str = "events.>";
+
+/// What to restore, and how.
+pub struct RestoreOptions {
+    /// The backup.
+    pub file: PathBuf,
+    /// The part of it.
+    pub cut: Cut,
+    /// How the log enters the server.
+    pub method: Method,
+    /// Publishing may give new sequences.
+    pub new_sequences: Allow,
+    /// Name of the stream.
+    pub stream: String,
+    /// Its replicas.
+    pub replicas: u32,
+    /// This deployment, when known.
+    pub deployment_id: Option<String>,
+    /// A backup of this other deployment is accepted.
+    pub from_deployment: Option<String>,
+    /// Now.
+    pub now: StoreTime,
+    /// The read model to rebuild afterwards.
+    pub database: Option<Database>,
+}
+
+/// All checked, nothing written.
+pub struct Prepared {
+    plan: Plan,
+    summary: Summary,
+    state: TargetState,
+    restore: Restore<File>,
+    log: JetStreamLog,
+    database: Option<Checked>,
+    method: Method,
+    phases: Phases,
+}
+
+/// A finished restore.
+#[derive(Debug)]
+pub struct RestoreReport {
+    /// What the backup says.
+    pub summary: Summary,
+    /// What the log holds now, as it was read back.
+    pub live: Content,
+    /// The log is the same bit for bit as the part of the backup that was chosen.
+    pub exact: bool,
+    /// What was done to the log.
+    pub log: LogOutcome,
+    /// Sequences are those of this run's numbering, not the backup's: version 1 keeps none, publishing may give new ones.
+    pub sequences_are_new: bool,
+    /// Stored `Nats-Expected-*` header lines that publishing left out.
+    pub expectations_left_out: u64,
+    /// The rebuild, when one was asked for.
+    pub rebuild: Option<RebuildReport>,
+    /// What the operator should know.
+    pub warnings: Vec<String>,
+    /// What took how long.
+    pub phases: Vec<Phase>,
+}
+
+/// What a restore did to the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogOutcome {
+    /// It was written.
+    Restored,
+    /// It was there already and only proven.
+    Recognised,
+}
+
+/// Verifies the whole file, on this thread.
+pub fn verify(
+    options: &RestoreOptions,
+    trust: &Trust,
+    phases: &mut Phases,
+) -> Result<Verified<File>, Failure> {
+    let len_bytes = file_len(&options.file);
+    let running = phases.begin("verify", Some(len_bytes), Unit::Bytes);
+    let verified = source::for_restore(&options.file, trust, options.cut, running.progress())?;
+    check_deployment(verified.summary(), options)?;
+    running.end(len_bytes);
+    Ok(verified)
+}
+
+fn file_len(path: &Path) -> u64 {
+    // Opening the file names whatever is wrong with it.
+    path.metadata().map_or(0, |metadata| metadata.len())
+}
+
+/// A backup of another deployment is restored only when it is named.
+fn check_deployment(summary: &Summary, options: &RestoreOptions) -> Result<(), Failure> {
+    let (theirs, ours) = (&summary.header.deployment_id, &options.deployment_id);
+    match (theirs, ours) {
+        (Some(theirs), Some(ours)) if theirs != ours && options.from_deployment.as_ref() != Some(theirs) => {
+            Err(Failure::new(
+                Class::Usage,
+                format!("this is a backup of deployment {theirs}, and this is deployment {ours}"),
+                format!("If that is meant, add --from-deployment {theirs}."),
+            )
+            .in_file(options.file.display().to_string()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Looks at the target and, with a database, at PostgreSQL; makes the plan.
+pub async fn prepare(
+    verified: Verified<File>,
+    connect: ConnectOptions,
+    options: RestoreOptions,
+    phases: Phases,
+    progress: Arc<dyn Progress>,
+) -> Result<Prepared, Failure> {
+    let summary = verified.summary().clone();
+    let connection = Connection::connect(&connect).await?;
+    let log = JetStreamLog::of(connection.clone(), &options.stream);
+    let settings = ledger_options(&options, &progress);
+    let restore = Restore::new(connection, Source::new(verified), settings);
+    let state = restore.plan().await?;
+    let database = match &options.database {
+        Some(database) => Some(database.check().await?),
+        None => None,
+    };
+    let plan = plan(&summary, restore.content(), &state, &options, database.as_ref());
+    Ok(Prepared { plan, summary, state, restore, log, database, method: options.method, phases })
+}
+
+fn ledger_options(options: &RestoreOptions, progress: &Arc<dyn Progress>) -> ledger::RestoreOptions {
+    let config = StreamConfig::new(&options.stream, SUBJECTS, options.replicas);
+    let progress = Arc::clone(progress);
+    ledger::RestoreOptions {
+        method: options.method,
+        new_sequences: options.new_sequences,
+        progress: ledger::Progress::to(move |done| progress.done(done)),
+        ..ledger::RestoreOptions::new(config, options.now)
+    }
+}
+
+fn plan(
+    summary: &Summary,
+    content: &Content,
+    state: &TargetState,
+    options: &RestoreOptions,
+    database: Option<&Checked>,
+) -> Plan {
+    let mut plan = Plan { warnings: warnings(summary, options), ..Plan::default() };
+    let range = format!("sequences {} to {}", content.first_sequence, content.last_sequence);
+    let read_back = rates::estimate_ms(content.records, rates::READ_BACK_EVENTS);
+    if *state == TargetState::Equal {
+        plan.reads(
+            format!("the log already holds these {} events ({range}): nothing to write", content.records),
+            None,
+        );
+    } else {
+        write_steps(&mut plan, content, state, options, &range);
+        plan.reads("read the live log back and compare its root with the backup's", read_back);
+    }
+    match database {
+        Some(database) => database.plan(&mut plan, content.records),
+        None => plan
+            .warnings
+            .push("PostgreSQL is not contacted: run trstctl-dr rebuild before any server starts".into()),
+    }
+    plan
+}
+
+fn write_steps(
+    plan: &mut Plan,
+    content: &Content,
+    state: &TargetState,
+    options: &RestoreOptions,
+    range: &str,
+) {
+    match state {
+        TargetState::NeverWritten => plan.writes(
+            "nats",
+            format!("delete the empty stream {}, which was never written", options.stream),
+            None,
+        ),
+        TargetState::Broken(difference) => {
+            plan.writes(
+                "nats",
+                format!("delete what an earlier restore of this backup left ({difference})"),
+                None,
+            );
+        }
+        TargetState::EqualUnverified => {
+            plan.reads(
+                "an earlier restore of this backup has written all of it: only the proof is missing",
+                None,
+            );
+            return;
+        }
+        _ => {}
+    }
+    let (way, rate) = match options.method {
+        Method::Archive => ("as one archive", rates::ARCHIVE_EVENTS),
+        Method::Publish => ("by publishing", rates::PUBLISH_EVENTS),
+    };
+    let what = format!(
+        "write {} events ({range}, {} gaps) into {} {way}",
+        content.records,
+        content.gaps.len(),
+        options.stream
+    );
+    plan.writes("nats", what, rates::estimate_ms(content.records, rate));
+}
+
+fn warnings(summary: &Summary, options: &RestoreOptions) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if summary.header.version == FormatVersion::V1 {
+        warnings.push("version 1 keeps no sequences, subjects or store times: they are made anew".to_owned());
+    }
+    if options.method == Method::Publish {
+        warnings
+            .push("publishing keeps no store times; the restored log is not bit for bit the same".to_owned());
+    }
+    if !summary.authenticated {
+        warnings.push(
+            "the backup's authentication was not checked: damage is excluded, tampering is not".to_owned(),
+        );
+    }
+    match (&summary.header.deployment_id, &options.deployment_id) {
+        (Some(theirs), Some(ours)) if theirs != ours => {
+            warnings.push(format!("the backup is of another deployment, {theirs}"))
+        }
+        (None, _) | (_, None) => {
+            warnings.push("the deployment was not compared: the backup or this host names none".to_owned())
+        }
+        _ => {}
+    }
+    warnings
+}
+
+impl Prepared {
+    /// What [`Prepared::run`] will do.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// What the backup says.
+    pub fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
+    /// What the restore makes.
+    pub fn content(&self) -> &Content {
+        self.restore.content()
+    }
+
+    /// Writes the log, proves it, and rebuilds the read model.
+    pub async fn run(mut self) -> Result<RestoreReport, Failure> {
+        let written = self.write().await?;
+        let proof = self.prove(written.as_ref()).await?;
+        let rebuild = match self.database.take() {
+            Some(database) => {
+                Some(rebuild::migrate_and_rebuild(&self.log, database, &mut self.phases).await?)
+            }
+            None => None,
+        };
+        let renumbered = written.as_ref().is_some_and(|written| written.numbering == Numbering::New);
+        Ok(RestoreReport {
+            sequences_are_new: renumbered || self.summary.header.version == FormatVersion::V1,
+            expectations_left_out: written.map_or(0, |written| written.expectations_left_out),
+            exact: proof.as_ref().map_or(self.method == Method::Archive, |proof| proof.exact),
+            log: if proof.is_some() { LogOutcome::Restored } else { LogOutcome::Recognised },
+            live: proof.map_or_else(|| self.restore.content().clone(), |proof| proof.live),
+            summary: self.summary,
+            rebuild,
+            warnings: self.plan.warnings,
+            phases: self.phases.into_report(),
+        })
+    }
+
+    /// Writes what is missing; `None` when all of it is there.
+    async fn write(&mut self) -> Result<Option<Written>, Failure> {
+        if matches!(self.state, TargetState::Equal | TargetState::EqualUnverified) {
+            return Ok(None);
+        }
+        let running = self.phases.begin("write the log", Some(self.restore.content().records), Unit::Events);
+        let written = self.restore.write(&self.state).await?;
+        running.end(written.messages);
+        Ok(Some(written))
+    }
+
+    /// Reads the log back and takes its mark away; `None` for a log without a mark, which the plan has compared already.
+    async fn prove(&mut self, written: Option<&Written>) -> Result<Option<Proven>, Failure> {
+        if self.state == TargetState::Equal {
+            return Ok(None);
+        }
+        let running =
+            self.phases.begin("read back, compare", Some(self.restore.content().records), Unit::Events);
+        let proven = match written {
+            Some(written) => self.restore.read_back(written).await?,
+            None => self.restore.read_back_earlier().await?,
+        };
+        self.restore.accept(&proven).await?;
+        running.end(proven.live.records);
+        Ok(Some(proven))
+    }
+}
