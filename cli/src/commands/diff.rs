@@ -1,0 +1,112 @@
+//! `trstctl-dr diff`
+
+use std::sync::Arc;
+
+use serde_json::json;
+use trstctl_formats::{Class, Failure};
+use trstctl_ledger::log::{JetStreamLog, STREAM};
+use trstctl_ledger::projection::Value;
+use trstctl_ledger::read_model::{DriftReport, DriftedRow};
+use trstctl_recovery::progress::Phases;
+use trstctl_recovery::rebuild::{Difference, diff};
+
+use super::{Context, rebuild};
+use crate::args::Diff;
+use crate::connections::Engines;
+use crate::outcome::Outcome;
+use crate::text;
+
+pub fn run(context: &Context, args: &Diff) -> Result<Outcome, Failure> {
+    let engines = Engines::open(&context.settings)?;
+    let database = rebuild::database(context, &engines, &args.memory)?;
+    let max_listed = usize::try_from(args.limit).unwrap_or(usize::MAX);
+    let mut phases = Phases::new(Arc::clone(&context.progress));
+    let difference = context.run(async {
+        let log = JetStreamLog::open(engines.connect().await?, STREAM).await?;
+        diff(&log, &database, max_listed, &mut phases).await
+    })?;
+    Ok(outcome(&difference))
+}
+
+fn outcome(difference: &Difference) -> Outcome {
+    let drift = &difference.drift;
+    let result = json!({
+        "checkpoint": drift.checkpoint,
+        "last_sequence": drift.last_sequence,
+        "events": drift.events,
+        "differences": drift.total(),
+        "counts": drift.counts.iter().map(|((table, tenant, kind), rows)| {
+            json!({"table": table.name(), "tenant_id": tenant.map(|tenant| tenant.to_string()), "kind": kind.to_string(), "rows": rows})
+        }).collect::<Vec<_>>(),
+        "rows": drift.rows.iter().map(row_json).collect::<Vec<_>>(),
+        "complete": !drift.is_cut(),
+        "digests": rebuild::digests(&difference.digests),
+    });
+    Outcome::new(words(drift), result).with_error(failure(drift))
+}
+
+fn failure(drift: &DriftReport) -> Option<Failure> {
+    let total = drift.total();
+    (total > 0).then(|| {
+        Failure::new(
+            Class::Findings,
+            format!("{} between read model and log", text::plural(total, "difference")),
+            "Find out who wrote to read_model besides the projection; trstctl-dr rebuild makes it right.",
+        )
+    })
+}
+
+fn words(drift: &DriftReport) -> String {
+    let mut words = String::new();
+    for ((table, tenant, kind), rows) in &drift.counts {
+        let tenant = tenant.map_or_else(|| "no tenant".to_owned(), |tenant| tenant.to_string());
+        words.push_str(&format!("{:<24}{tenant}  {:>8} {kind}\n", table.name(), text::count(*rows)));
+    }
+    for row in &drift.rows {
+        words.push_str(&text::wrap("  ", &row_words(row)));
+    }
+    if drift.is_cut() {
+        words.push_str("  … more: raise --limit\n");
+    }
+    let lag = drift.last_sequence.saturating_sub(drift.checkpoint);
+    let verdict = if drift.total() == 0 {
+        "the read model is the fold of the log"
+    } else {
+        "the read model differs from the log"
+    };
+    words.push_str(&format!("{verdict}, at sequence {}\n", text::count(drift.checkpoint)));
+    if lag > 0 {
+        words.push_str(&text::wrap(
+            "  note: ",
+            &format!("{} not projected yet", text::plural(lag, "newer sequence")),
+        ));
+    }
+    words
+}
+
+fn row_words(row: &DriftedRow) -> String {
+    let key: Vec<String> = row.key.iter().map(value_words).collect();
+    let columns =
+        if row.columns.is_empty() { String::new() } else { format!(" in {}", row.columns.join(", ")) };
+    format!("{} {} {}{columns}", row.kind, row.table.name(), key.join(" "))
+}
+
+fn row_json(row: &DriftedRow) -> serde_json::Value {
+    json!({
+        "table": row.table.name(),
+        "tenant_id": row.tenant.map(|tenant| tenant.to_string()),
+        "kind": row.kind.to_string(),
+        "key": row.key.iter().map(value_words).collect::<Vec<_>>(),
+        "columns": row.columns,
+    })
+}
+
+/// A value of a key; keys are uuids, texts and numbers.
+fn value_words(value: &Value) -> String {
+    match value {
+        Value::Uuid(id) => id.to_string(),
+        Value::Text(text) => text.clone(),
+        Value::Int(number) => number.to_string(),
+        other => format!("{other:?}"),
+    }
+}

@@ -1,0 +1,158 @@
+//! One file a command. Each answers an [`Outcome`]; none prints.
+
+mod backup;
+mod completions;
+mod demo;
+mod diff;
+mod manifest;
+mod rebuild;
+mod restore;
+mod verify;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+use trstctl_formats::backup::{Allow, BackupKey};
+use trstctl_formats::{Class, Failure, container};
+use trstctl_recovery::progress::Progress;
+use trstctl_recovery::secret;
+use trstctl_recovery::source::Trust;
+
+use crate::args::{Cli, Command, Manifest, TrustArgs};
+use crate::outcome::Outcome;
+use crate::settings::Settings;
+use crate::terminal::{INTERRUPTED, Terminal};
+
+/// Runs the command.
+pub fn run(cli: Cli) -> Result<Outcome, Failure> {
+    let context = Context::new(&cli)?;
+    match cli.command {
+        Command::Backup(args) => backup::run(&context, args),
+        Command::Verify(args) => verify::run(&context, &args),
+        Command::Restore(args) => restore::run(&context, &args),
+        Command::Rebuild(args) => rebuild::run(&context, &args),
+        Command::Diff(args) => diff::run(&context, &args),
+        Command::Manifest(Manifest::Audit(args)) => manifest::run(&context, &args),
+        Command::Demo(args) => demo::run(&context, &args),
+        Command::Completions(args) => completions::run(&args, context.json),
+    }
+}
+
+/// What every command needs.
+struct Context {
+    settings: Settings,
+    progress: Arc<dyn Progress>,
+    json: bool,
+    quiet: bool,
+    runtime: tokio::runtime::Runtime,
+    stop: Arc<Notify>,
+}
+
+impl Context {
+    fn new(cli: &Cli) -> Result<Self, Failure> {
+        let settings = Settings::load(cli.global.config.as_deref())?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
+            Failure::new(
+                Class::Internal,
+                format!("cannot start threads: {error}"),
+                "Check the limits of this user.",
+            )
+        })?;
+        let stop = Arc::new(Notify::new());
+        runtime.spawn(watch_signals(Arc::clone(&stop)));
+        Ok(Self {
+            settings,
+            progress: Arc::new(Terminal::new(cli.global.quiet)),
+            json: cli.global.json,
+            quiet: cli.global.quiet,
+            runtime,
+            stop,
+        })
+    }
+
+    /// Runs a flow until it ends or the operator stops it: then it is dropped, and cleans up after itself.
+    fn run<T>(&self, flow: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        self.runtime.block_on(async {
+            tokio::select! {
+                biased;
+                result = flow => result,
+                () = self.stop.notified() => Err(interrupted()),
+            }
+        })
+    }
+
+    /// Words before the result, on standard error, unless quiet.
+    fn tell(&self, words: &str) {
+        if !self.quiet {
+            eprint!("{words}");
+        }
+    }
+
+    /// The configured audit signing key, or the one named on the command line. A configured key that cannot be read is an
+    /// error, never "no key".
+    fn key(&self, flag: Option<&std::path::Path>) -> Result<Option<BackupKey>, Failure> {
+        let configured = self.settings.path("TRSTCTL_AUDIT_SIGNING_KEY_FILE");
+        let Some(path) = flag.map(ToOwned::to_owned).or(configured) else { return Ok(None) };
+        let bytes = secret::read(&path, "audit signing key")?;
+        Ok(BackupKey::from_key_file(&bytes))
+    }
+
+    /// What this host may believe of a backup.
+    fn trust(&self, args: &TrustArgs) -> Result<Trust, Failure> {
+        let configured = self.settings.path("TRSTCTL_BACKUP_IDENTITY_FILE");
+        let files =
+            if args.identity.is_empty() { configured.into_iter().collect() } else { args.identity.clone() };
+        let mut identities = Vec::new();
+        for path in files {
+            let bytes = secret::read(&path, "backup identity")?;
+            identities.extend(
+                container::parse_identities(&bytes)
+                    .map_err(|error| bad_keys(&error, &path.display().to_string()))?,
+            );
+        }
+        Ok(Trust {
+            key: self.key(args.key_file.as_deref())?,
+            unverified_mac: allow(args.allow_unverified_mac),
+            unkeyed: allow(args.allow_unkeyed),
+            identities,
+        })
+    }
+}
+
+/// A file of keys that cannot be used. The error never repeats what the file holds.
+fn bad_keys(error: &container::KeyError, name: &str) -> Failure {
+    Failure::new(Class::Usage, format!("{name}: {error}"), "Correct the file, or name another one.")
+        .in_file(name)
+}
+
+fn allow(given: bool) -> Allow {
+    if given { Allow::Yes } else { Allow::No }
+}
+
+/// The first signal asks the flow to stop; a second one ends the process at once.
+async fn watch_signals(stop: Arc<Notify>) {
+    let signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
+    let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)] = signals else { return };
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+        if INTERRUPTED.swap(true, Ordering::Relaxed) {
+            std::process::exit(i32::from(Class::Interrupted.exit_code()));
+        }
+        stop.notify_one();
+    }
+}
+
+fn interrupted() -> Failure {
+    Failure::new(
+        Class::Interrupted,
+        "stopped by a signal",
+        "Nothing is half-written. Run the same command again to go on.",
+    )
+}

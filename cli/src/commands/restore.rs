@@ -1,0 +1,167 @@
+//! `trstctl-dr restore`
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use trstctl_formats::backup::Cut;
+use trstctl_formats::{Failure, StoreTime};
+use trstctl_ledger::restore::Method as LedgerMethod;
+use trstctl_recovery::plan::Plan;
+use trstctl_recovery::progress::{Phase, Phases};
+use trstctl_recovery::restore::{LogOutcome, RestoreOptions, RestoreReport, prepare, verify};
+
+use super::Context;
+use super::rebuild;
+use crate::args::{Method, Restore};
+use crate::connections::Engines;
+use crate::outcome::Outcome;
+use crate::text;
+use trstctl_ledger::log::STREAM;
+
+pub fn run(context: &Context, args: &Restore) -> Result<Outcome, Failure> {
+    let trust = context.trust(&args.trust)?;
+    let engines = Engines::open(&context.settings)?;
+    let options = options(context, args, &engines)?;
+    let mut phases = Phases::new(Arc::clone(&context.progress));
+    let verified = verify(&options, &trust, &mut phases)?;
+    let prepared = context.run(prepare(
+        verified,
+        engines.nats().clone(),
+        options,
+        phases,
+        Arc::clone(&context.progress),
+    ))?;
+    let plan = plan_words(prepared.plan());
+    if args.plan {
+        let text = format!("{plan}nothing was written\n");
+        return Ok(Outcome::new(
+            text,
+            json!({"plan": prepared.plan(), "estimate_ms": prepared.plan().estimate_ms()}),
+        ));
+    }
+    if !context.json {
+        context.tell(&plan);
+    }
+    let report = context.run(prepared.run())?;
+    Ok(outcome(&report))
+}
+
+fn options(context: &Context, args: &Restore, engines: &Engines) -> Result<RestoreOptions, Failure> {
+    Ok(RestoreOptions {
+        file: args.file.clone(),
+        cut: cut(args),
+        method: match args.method {
+            Method::Archive => LedgerMethod::Archive,
+            Method::Publish => LedgerMethod::Publish,
+        },
+        new_sequences: super::allow(args.accept_new_sequences),
+        stream: STREAM.to_owned(),
+        replicas: engines.replicas(&context.settings)?,
+        deployment_id: context.settings.get("TRSTCTL_DEPLOYMENT_ID").map(ToOwned::to_owned),
+        from_deployment: args.from_deployment.clone(),
+        now: store_time(Timestamp::now()),
+        database: args.rebuild.then(|| rebuild::database(context, engines, &args.memory)).transpose()?,
+    })
+}
+
+fn cut(args: &Restore) -> Cut {
+    match (args.through, args.until) {
+        (Some(sequence), _) => Cut::Through(sequence),
+        (None, Some(instant)) => Cut::Until(store_time(instant)),
+        (None, None) => Cut::All,
+    }
+}
+
+/// An instant as a store time; one outside its 292 years each way is the nearest it can say.
+pub fn store_time(instant: Timestamp) -> StoreTime {
+    let nanoseconds = instant.as_nanosecond().clamp(i64::MIN.into(), i64::MAX.into());
+    StoreTime(i64::try_from(nanoseconds).unwrap_or_default())
+}
+
+/// A plan, a line a step.
+fn plan_words(plan: &Plan) -> String {
+    let mut words =
+        format!("plan, about {} in all\n", text::duration(Duration::from_millis(plan.estimate_ms())));
+    for (index, step) in plan.steps.iter().enumerate() {
+        let estimate = step
+            .estimate_ms
+            .map(|ms| format!(" (about {})", text::duration(Duration::from_millis(ms))))
+            .unwrap_or_default();
+        let writes = step.writes.map(|target| format!("[writes {target}] ")).unwrap_or_default();
+        words.push_str(&text::wrap(
+            &format!("  {}. ", index + 1),
+            &format!("{writes}{}{estimate}", step.what),
+        ));
+    }
+    for warning in &plan.warnings {
+        words.push_str(&text::wrap("  note: ", warning));
+    }
+    words
+}
+
+fn outcome(report: &RestoreReport) -> Outcome {
+    let mut words = match report.log {
+        LogOutcome::Restored => "restored, and proven by reading the log back\n".to_owned(),
+        LogOutcome::Recognised => "the log already holds this backup: nothing was written\n".to_owned(),
+    };
+    let live = &report.live;
+    words.push_str(&text::field("events", text::count(live.records)));
+    words.push_str(&text::field(
+        "sequences",
+        format!(
+            "{} to {}, {}",
+            live.first_sequence,
+            live.last_sequence,
+            text::plural(live.gaps.len() as u64, "gap")
+        ),
+    ));
+    words.push_str(&text::field("merkle root", live.merkle_root));
+    words
+        .push_str(&text::field("exact", if report.exact { "yes, bit for bit" } else { "NO: see the notes" }));
+    for warning in &report.warnings {
+        words.push_str(&text::wrap("  note: ", warning));
+    }
+    words.push_str(&phase_table(&report.phases));
+    match &report.rebuild {
+        Some(report) => words.push_str(&rebuild::words(report)),
+        None => words.push_str("next: run trstctl-dr rebuild before any server starts\n"),
+    }
+    Outcome::new(words, outcome_json(report)).with_error(failure(report))
+}
+
+/// A restore that is not exact needs a person, as do quarantined events.
+fn failure(report: &RestoreReport) -> Option<Failure> {
+    let inexact = (!report.exact).then(|| {
+        Failure::new(
+            trstctl_formats::Class::Findings,
+            "the log was restored by publishing: it holds the same events, not the same store times",
+            "Tell those who rely on store times or sequences; take a new backup now.",
+        )
+    });
+    inexact.or_else(|| report.rebuild.as_ref().and_then(rebuild::failure))
+}
+
+fn outcome_json(report: &RestoreReport) -> Value {
+    json!({
+        "log": report.log,
+        "records": report.live.records,
+        "first_sequence": report.live.first_sequence,
+        "last_sequence": report.live.last_sequence,
+        "gaps": report.live.gaps.len(),
+        "merkle_root": report.live.merkle_root.to_string(),
+        "exact": report.exact,
+        "sequences_are_new": report.sequences_are_new,
+        "expectations_left_out": report.expectations_left_out,
+        "authenticated": report.summary.authenticated,
+        "warnings": report.warnings,
+        "rebuild": report.rebuild.as_ref().map(rebuild::json),
+        "phases": report.phases,
+    })
+}
+
+/// What took how long.
+pub fn phase_table(phases: &[Phase]) -> String {
+    phases.iter().map(|phase| format!("  {}\n", crate::terminal::finished(phase))).collect()
+}

@@ -1,0 +1,151 @@
+//! `trstctl-dr verify`
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use trstctl_formats::Failure;
+use trstctl_formats::backup::{FormatVersion, Summary};
+use trstctl_recovery::progress::{Phases, Unit};
+use trstctl_recovery::source::{self, Trust};
+
+use super::Context;
+use crate::args::Verify;
+use crate::outcome::{Outcome, failure_json};
+use crate::text;
+
+pub fn run(context: &Context, args: &Verify) -> Result<Outcome, Failure> {
+    let trust = context.trust(&args.trust)?;
+    let mut outcome = Outcome::default();
+    let mut files = Vec::new();
+    for path in &args.files {
+        let verdict = verify(context, path, &trust);
+        outcome.text.push_str(&words(path, &verdict, args.files.len()));
+        files.push(file_json(path, &verdict));
+        outcome.error = outcome.error.or(verdict.err());
+        if context.progress.interrupted() {
+            break;
+        }
+    }
+    outcome.result.insert("files".into(), Value::Array(files));
+    Ok(outcome)
+}
+
+fn verify(context: &Context, path: &Path, trust: &Trust) -> Result<Summary, Failure> {
+    let progress = context.progress.as_ref();
+    let len_bytes = path.metadata().ok().filter(|metadata| metadata.is_file()).map(|metadata| metadata.len());
+    let mut phases = Phases::new(Arc::clone(&context.progress));
+    let running = phases.begin("verify", len_bytes, Unit::Bytes);
+    let summary = match path.to_str() {
+        Some("-") => source::inspect_stream(std::io::stdin(), trust, progress),
+        _ => source::inspect(path, trust, progress),
+    }?;
+    running.end(len_bytes.unwrap_or(summary.len_bytes));
+    Ok(summary)
+}
+
+fn words(path: &Path, verdict: &Result<Summary, Failure>, files: usize) -> String {
+    match verdict {
+        Ok(summary) => format!("OK {}\n{}", path.display(), facts(summary)),
+        // A single failure is told by the error itself.
+        Err(_) if files == 1 => String::new(),
+        Err(failure) => format!("FAILED {}\n{}", path.display(), crate::outcome::words(failure)),
+    }
+}
+
+/// What a backup holds, a line a fact.
+pub fn facts(summary: &Summary) -> String {
+    let version = match summary.header.version {
+        FormatVersion::V1 => "version 1",
+        FormatVersion::V2 => "version 2",
+    };
+    let mut text = text::field("format", format!("{version}, {} plain", text::bytes(summary.len_bytes)));
+    text.push_str(&text::field("records", records(summary)));
+    if let Some((from, to)) = summary.time_range {
+        text.push_str(&text::field("from", from));
+        text.push_str(&text::field("to", to));
+    }
+    if let Some(tenants) = summary.tenants {
+        text.push_str(&text::field("tenants", text::count(tenants)));
+    }
+    text.push_str(&text::field("sha256", summary.sha256));
+    if let Some(content) = &summary.content {
+        text.push_str(&text::field("merkle root", content.merkle_root));
+    }
+    text.push_str(&text::field("trust", trust_words(summary)));
+    text
+}
+
+fn records(summary: &Summary) -> String {
+    let records = text::count(summary.records);
+    let Some(content) = &summary.content else { return format!("{records} (version 1 keeps no sequences)") };
+    let missing = content.gaps.iter().map(|(first, last)| last - first + 1).sum();
+    let range = format!(
+        "sequences {} to {}",
+        text::count(content.first_sequence),
+        text::count(content.last_sequence)
+    );
+    match content.gaps.len() as u64 {
+        _ if summary.records == 0 => records,
+        0 => format!("{records} ({range}, no gaps)"),
+        gaps => format!(
+            "{records} ({range}; {}, {})",
+            text::plural(gaps, "gap"),
+            text::plural(missing, "deleted event")
+        ),
+    }
+}
+
+fn trust_words(summary: &Summary) -> &'static str {
+    match (summary.keyed, summary.authenticated) {
+        (true, true) => "authenticated by this host's key",
+        (true, false) => "keyed, NOT checked: accepted on the checksum alone",
+        (false, _) => "checksum only: detects damage, not tampering",
+    }
+}
+
+/// The same facts for `--json`.
+pub fn facts_json(summary: &Summary) -> Value {
+    let content = summary.content.as_ref();
+    json!({
+        "format_version": match summary.header.version { FormatVersion::V1 => 1, FormatVersion::V2 => 2 },
+        "created_at": summary.header.created_at.to_string(),
+        "deployment_id": summary.header.deployment_id,
+        "event_cut_sequence": summary.header.event_cut_sequence,
+        "records": summary.records,
+        "len_bytes": summary.len_bytes,
+        "sha256": summary.sha256.to_string(),
+        "merkle_root": content.map(|content| content.merkle_root.to_string()),
+        "first_sequence": content.map(|content| content.first_sequence),
+        "last_sequence": content.map(|content| content.last_sequence),
+        "gaps": content.map(|content| content.gaps.len()),
+        "tenants": summary.tenants,
+        "first_time": summary.time_range.map(|(from, _)| from.to_string()),
+        "last_time": summary.time_range.map(|(_, to)| to.to_string()),
+        "keyed": summary.keyed,
+        "authenticated": summary.authenticated,
+    })
+}
+
+fn file_json(path: &Path, verdict: &Result<Summary, Failure>) -> Value {
+    let keys = [
+        "format_version",
+        "records",
+        "sha256",
+        "merkle_root",
+        "first_sequence",
+        "last_sequence",
+        "keyed",
+        "authenticated",
+        "tenants",
+    ];
+    let mut object = match verdict {
+        Ok(summary) => facts_json(summary),
+        Err(_) => {
+            keys.iter().map(|key| ((*key).to_owned(), Value::Null)).collect::<serde_json::Map<_, _>>().into()
+        }
+    };
+    object["path"] = json!(path.display().to_string());
+    object["error"] = verdict.as_ref().err().map_or(Value::Null, failure_json);
+    object
+}

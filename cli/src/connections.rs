@@ -1,0 +1,123 @@
+//! The engines that a command talks to: those of the settings, or embedded ones in the data directory.
+
+use std::time::Duration;
+
+use trstctl_engines::{Embedded, EmbeddedOptions, EngineError, SyncInterval};
+use trstctl_formats::{Class, Failure};
+use trstctl_ledger::wire::{ConnectOptions, Connection};
+
+use crate::settings::Settings;
+
+const MODES: &[&str] = &["external", "embedded"];
+
+/// Where the log and the read model are. Embedded engines that this command started end with this value.
+pub struct Engines {
+    _embedded: Option<Embedded>,
+    nats_is_embedded: bool,
+    nats: ConnectOptions,
+    dsn: Option<String>,
+}
+
+impl Engines {
+    /// Looks the engines up, and starts embedded ones. Connects to nothing else.
+    pub fn open(settings: &Settings) -> Result<Self, Failure> {
+        let nats_embedded = settings.word("TRSTCTL_NATS_MODE", MODES)? == "embedded";
+        let postgres_embedded = settings.word("TRSTCTL_POSTGRES_MODE", MODES)? == "embedded";
+        let embedded = (nats_embedded || postgres_embedded).then(|| start(settings)).transpose()?;
+        let nats = match &embedded {
+            Some(embedded) if nats_embedded => ConnectOptions::new(embedded.nats_url()),
+            _ => external_nats(settings),
+        };
+        let dsn = match &embedded {
+            Some(embedded) if postgres_embedded => Some(embedded.dsn("postgres")),
+            _ => settings.get("TRSTCTL_POSTGRES_DSN").map(ToOwned::to_owned),
+        };
+        Ok(Self { _embedded: embedded, nats_is_embedded: nats_embedded, nats, dsn })
+    }
+
+    /// How to reach the log's server.
+    pub fn nats(&self) -> &ConnectOptions {
+        &self.nats
+    }
+
+    /// Connects to the log's server.
+    pub async fn connect(&self) -> Result<Connection, Failure> {
+        Ok(Connection::connect(&self.nats).await?)
+    }
+
+    /// The database of the read model.
+    pub fn dsn(&self) -> Result<&str, Failure> {
+        self.dsn.as_deref().ok_or_else(|| {
+            Failure::new(
+                Class::Usage,
+                "no database is configured",
+                "Set TRSTCTL_POSTGRES_DSN, or TRSTCTL_POSTGRES_MODE=embedded.",
+            )
+        })
+    }
+
+    /// Replicas for a stream that restore creates: never lowered silently.
+    pub fn replicas(&self, settings: &Settings) -> Result<u32, Failure> {
+        if self.nats_is_embedded {
+            return Ok(1);
+        }
+        let replicas = settings.number("TRSTCTL_NATS_REPLICAS")?;
+        if replicas == 1 && !settings.flag("TRSTCTL_NATS_ALLOW_SINGLE_REPLICA")? {
+            return Err(Failure::new(
+                Class::Usage,
+                "TRSTCTL_NATS_REPLICAS is 1: a power loss may cost acknowledged events",
+                "Use 3 replicas, or set TRSTCTL_NATS_ALLOW_SINGLE_REPLICA=true.",
+            ));
+        }
+        Ok(replicas)
+    }
+}
+
+fn external_nats(settings: &Settings) -> ConnectOptions {
+    ConnectOptions {
+        creds_file: settings.path("TRSTCTL_NATS_CREDS_FILE"),
+        nkey_file: settings.path("TRSTCTL_NATS_NKEY_FILE"),
+        user: settings.get("TRSTCTL_NATS_USER").map(ToOwned::to_owned),
+        password_file: settings.path("TRSTCTL_NATS_PASSWORD_FILE"),
+        token_file: settings.path("TRSTCTL_NATS_TOKEN_FILE"),
+        ca_file: settings.path("TRSTCTL_NATS_CA_FILE"),
+        cert_file: settings.path("TRSTCTL_NATS_CERT_FILE"),
+        key_file: settings.path("TRSTCTL_NATS_KEY_FILE"),
+        ..ConnectOptions::new(settings.get("TRSTCTL_NATS_URL").unwrap_or_default())
+    }
+}
+
+fn start(settings: &Settings) -> Result<Embedded, Failure> {
+    let folder = settings.path("TRSTCTL_DATA_DIR").ok_or_else(|| {
+        Failure::new(Class::Usage, "embedded mode needs a data directory", "Set TRSTCTL_DATA_DIR.")
+    })?;
+    let options = EmbeddedOptions { sync_interval: sync_interval(settings)?, ..EmbeddedOptions::default() };
+    Embedded::open_with(&folder, &options).map_err(engine_failure)
+}
+
+fn sync_interval(settings: &Settings) -> Result<SyncInterval, Failure> {
+    let text = settings.get("TRSTCTL_NATS_SYNC_INTERVAL").unwrap_or_default();
+    if text == "always" {
+        return Ok(SyncInterval::Always);
+    }
+    let span: Option<jiff::SignedDuration> = text.parse().ok();
+    let duration = span.and_then(|span| Duration::try_from(span).ok()).filter(|duration| !duration.is_zero());
+    duration.map(SyncInterval::Every).ok_or_else(|| {
+        Failure::new(
+            Class::Usage,
+            format!("TRSTCTL_NATS_SYNC_INTERVAL is {text:?}"),
+            "Use a duration such as 1s, or always.",
+        )
+    })
+}
+
+/// An engine that does not start, with the whole chain of causes.
+pub fn engine_failure(error: EngineError) -> Failure {
+    let mut message = error.to_string();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(error) = cause {
+        message.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    Failure::new(Class::Unreachable, message, "See above; `make setup` installs what embedded engines need.")
+}

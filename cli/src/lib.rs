@@ -1,0 +1,56 @@
+//! The command line of `trstctl-dr`.
+//!
+//! [`args`] defines it, [`settings`] adds configuration file and environment, each file of [`commands`] runs one command and
+//! answers an [`outcome::Outcome`], and only [`outcome`] prints it: text or one JSON object, and the exit code.
+
+pub mod args;
+mod commands;
+mod connections;
+pub mod manual;
+mod outcome;
+pub mod settings;
+mod terminal;
+mod text;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::{CommandFactory, Parser};
+use trstctl_formats::{Class, Failure};
+
+use crate::args::Cli;
+use crate::outcome::{Outcome, Shape};
+
+/// The definition of the command line, for man pages and completions.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let started = Instant::now();
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error, &arguments, started),
+    };
+    let shape = Shape { json: cli.global.json };
+    let name = cli.command.name();
+    let outcome = commands::run(cli).unwrap_or_else(Outcome::failed);
+    outcome.print(name, shape, started.elapsed())
+}
+
+/// What clap says: help and version on standard output, a mistake on standard error, as JSON when that was asked for.
+fn usage(error: &clap::Error, arguments: &[OsString], started: Instant) -> ExitCode {
+    let json = arguments.iter().any(|argument| argument == "--json");
+    if error.use_stderr() && json {
+        let message = error.to_string();
+        let first = message.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        let failure = Failure::new(Class::Usage, first, "See trstctl-dr --help.");
+        return Outcome::failed(failure).print("", Shape { json }, started.elapsed());
+    }
+    // Nothing to do when the terminal is gone.
+    let _ = error.print();
+    ExitCode::from(if error.use_stderr() { Class::Usage.exit_code() } else { 0 })
+}

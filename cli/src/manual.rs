@@ -1,0 +1,260 @@
+//! The man pages: made from the command line's definition, with sections written by hand.
+
+use clap::Command;
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, roman};
+
+use crate::settings::SETTINGS;
+
+/// A page: its file name and its text.
+pub struct Page {
+    /// `trstctl-dr-backup.1`
+    pub file: String,
+    /// roff
+    pub text: String,
+}
+
+/// Hand-written sections of one command.
+struct Written {
+    /// Words of the command behind `trstctl-dr`, joined by `-`; empty for the program itself.
+    command: &'static str,
+    /// Paragraphs that follow the one-line description.
+    description: &'static [&'static str],
+    /// What an example does, and the example.
+    examples: &'static [(&'static str, &'static str)],
+}
+
+const WRITTEN: &[Written] = &[
+    Written {
+        command: "",
+        description: &[
+            "The event log on NATS JetStream is the source of truth of a trstctl control plane; the read model in PostgreSQL is projected from it. \
+             This program backs the log up, verifies backups without any server, restores one into an empty log, rebuilds the read model, \
+             and audits that no table is left out of the plan.",
+            "In a disaster: verify the newest backup, look at the plan, restore.",
+        ],
+        examples: &[
+            (
+                "Back up, then prove that the backup is whole:",
+                "trstctl-dr backup --output events.jsonl\ntrstctl-dr verify events.jsonl",
+            ),
+            (
+                "Look at the plan, then recover log and read model:",
+                "trstctl-dr restore --rebuild --plan events.jsonl\ntrstctl-dr restore --rebuild events.jsonl",
+            ),
+            ("See all of it on throw-away engines:", "trstctl-dr demo"),
+        ],
+    },
+    Written {
+        command: "backup",
+        description: &[
+            "Pins the log's last sequence, reads every message up to it from the leader, accounts for every sequence that is missing, and writes \
+             a file that appears whole or not at all, with mode 0600.",
+            "The log is never created or changed. A server without the stream, or with an empty one, is an error, since it is more often the wrong \
+             server than a new one.",
+        ],
+        examples: &[
+            (
+                "Into $TRSTCTL_BACKUP_DIR, compressed and encrypted:",
+                "trstctl-dr backup --compress --recipient age1…",
+            ),
+            ("For the Go implementation:", "trstctl-dr backup --format-version 1 --output events-v1.jsonl"),
+        ],
+    },
+    Written {
+        command: "verify",
+        description: &[
+            "Reads every byte: checksum, grammar of each line, counts, sequences, gaps, Merkle roots, and the authentication when this host has the key. \
+             No server is needed. The first fault that applies gives the verdict and the exit status.",
+        ],
+        examples: &[
+            ("One file:", "trstctl-dr verify events.jsonl"),
+            (
+                "A stream, with the result as JSON:",
+                "ssh vault cat events.jsonl.zst | trstctl-dr verify --json -",
+            ),
+        ],
+    },
+    Written {
+        command: "restore",
+        description: &[
+            "Verifies the whole file first. Refuses a log that holds anything else. Sends the log as one archive, so that every message has the sequence, \
+             subject, headers, payload and store time that it had; then reads the live log back and compares its root with the backup's.",
+            "Killed at any instant, the same command goes on to the same result. A log that already equals the backup is recognised, and only rebuilt.",
+            "Without --rebuild PostgreSQL is not contacted: then trstctl-dr rebuild must run before any server starts.",
+        ],
+        examples: &[
+            ("What would happen, and how long it takes:", "trstctl-dr restore --rebuild --plan events.jsonl"),
+            (
+                "Everything up to the minute before the mistake:",
+                "trstctl-dr restore --rebuild --until 2026-01-02T03:04:00Z events.jsonl",
+            ),
+        ],
+    },
+    Written {
+        command: "rebuild",
+        description: &[
+            "Fills a shadow schema from the log and swaps it in, in one short transaction. Readers see the old model or the new one, never half. \
+             Killed anywhere, the old model stays and the next run cleans up.",
+            "Events that cannot be applied are quarantined in projection_faults, reported, and end the run with exit status 1; the rest is applied.",
+        ],
+        examples: &[("With more memory for a large log:", "trstctl-dr rebuild --memory-mib 1024")],
+    },
+    Written {
+        command: "diff",
+        description: &[
+            "Folds the log beside the live read model and lists what differs, by table, tenant and key. Changes nothing. Drift ends with exit status 1.",
+        ],
+        examples: &[("On a calm day:", "trstctl-dr diff")],
+    },
+    Written {
+        command: "manifest",
+        description: &["Every table has one recovery class, declared beside the migrations."],
+        examples: &[("In CI:", "trstctl-dr manifest audit --migrations migrations --format github")],
+    },
+    Written {
+        command: "manifest-audit",
+        description: &[
+            "Compares the declared classes with the SQL of the migrations, and with a live catalog when one is named, in both directions: a table without a class, \
+             a class without a table, a table in two classes, a read-model table elsewhere, a foreign key across the schemas, a tenant table without row-level \
+             security. All findings are listed.",
+        ],
+        examples: &[
+            ("In CI:", "trstctl-dr manifest audit --migrations migrations --format junit"),
+            (
+                "Against the database:",
+                "trstctl-dr manifest audit --database \"host=db user=trstctl dbname=trstctl sslmode=verify-full\"",
+            ),
+        ],
+    },
+    Written {
+        command: "demo",
+        description: &[
+            "Starts real engines in a throw-away folder, seeds a realistic history, backs up, verifies, refuses a flipped byte, destroys the engines, starts new \
+             ones, restores, rebuilds, and compares every digest.",
+        ],
+        examples: &[("A million events:", "trstctl-dr demo --events 1000000")],
+    },
+    Written {
+        command: "completions",
+        description: &[],
+        examples: &[("For bash:", "trstctl-dr completions bash > /etc/bash_completion.d/trstctl-dr")],
+    },
+];
+
+/// Exit statuses, as in the specification.
+pub const EXIT_STATUS: &[(u8, &str)] = &[
+    (0, "Done, nothing found."),
+    (1, "Done, and something needs a person: drift, quarantined events, an unclassified table."),
+    (2, "Arguments, configuration, a file that is not there, an output that exists."),
+    (3, "Not a backup, or one that only a newer program reads."),
+    (
+        4,
+        "Truncated, damaged, malformed or inconsistent; or the log that was read back is not what was verified.",
+    ),
+    (5, "Tampered with: the authentication does not hold."),
+    (6, "The key is missing or another one, or the backup carries no authentication."),
+    (7, "The target is not empty or holds another history. Nothing was changed."),
+    (8, "NATS, PostgreSQL or the disk: absent, refusing, full; no stream, or an empty one."),
+    (9, "Interrupted. The same command goes on."),
+    (10, "A fault of this program."),
+];
+
+const FILES: &[(&str, &str)] = &[
+    (
+        "$TRSTCTL_BACKUP_DIR/trstctl-events-<UTC time>.jsonl",
+        "A backup. Ends in .jsonl.zst when compressed, .jsonl.age or .jsonl.zst.age when encrypted.",
+    ),
+    (".trstctl-*.partial", "What a killed backup left; the next one into the same folder removes it."),
+];
+
+/// All pages, in the order of the command line.
+pub fn pages() -> Vec<Page> {
+    let mut command = crate::command().disable_help_subcommand(true);
+    command.build();
+    let mut pages = Vec::new();
+    collect(&command, "", &mut pages);
+    pages
+}
+
+fn collect(command: &Command, words: &str, pages: &mut Vec<Page>) {
+    pages.push(page(command, words));
+    for child in command.get_subcommands() {
+        let words = if words.is_empty() {
+            child.get_name().to_owned()
+        } else {
+            format!("{words}-{}", child.get_name())
+        };
+        collect(child, &words, pages);
+    }
+}
+
+fn page(command: &Command, words: &str) -> Page {
+    let name = if words.is_empty() { "trstctl-dr".to_owned() } else { format!("trstctl-dr-{words}") };
+    let man = Man::new(command.clone().name(name.clone()))
+        .title(name.to_uppercase())
+        .section("1")
+        .date("")
+        .manual("trstctl");
+    let mut text = Vec::new();
+    let written = WRITTEN.iter().find(|written| written.command == words);
+    let sections = [
+        Man::render_title,
+        Man::render_name_section,
+        Man::render_synopsis_section,
+        Man::render_description_section,
+    ];
+    let mut rendered = sections.iter().try_for_each(|section| section(&man, &mut text));
+    rendered = rendered
+        .and_then(|()| description(written).to_writer(&mut text))
+        .and_then(|()| man.render_options_section(&mut text));
+    if command.has_subcommands() {
+        rendered = rendered.and_then(|()| man.render_subcommands_section(&mut text));
+    }
+    rendered
+        .and_then(|()| sections_by_hand(written).to_writer(&mut text))
+        .expect("writing to memory does not fail");
+    Page { file: format!("{name}.1"), text: String::from_utf8(text).expect("roff of our own words is UTF-8") }
+}
+
+fn description(written: Option<&Written>) -> Roff {
+    let mut roff = Roff::new();
+    for paragraph in written.map_or(&[][..], |written| written.description) {
+        roff.control("PP", []).text([roman(*paragraph)]);
+    }
+    roff
+}
+
+fn sections_by_hand(written: Option<&Written>) -> Roff {
+    let mut roff = Roff::new();
+    roff.control("SH", ["EXAMPLES"]);
+    for (what, example) in written.map_or(&[][..], |written| written.examples) {
+        roff.control("PP", []).text([roman(*what)]).control("PP", []).control("RS", ["4"]).control("nf", []);
+        roff.text(
+            example
+                .lines()
+                .flat_map(|line| [roman(line), clap_mangen::roff::line_break()])
+                .collect::<Vec<_>>(),
+        );
+        roff.control("fi", []).control("RE", []);
+    }
+    roff.control("SH", ["EXIT STATUS"]);
+    for (code, meaning) in EXIT_STATUS {
+        tagged(&mut roff, &code.to_string(), meaning);
+    }
+    roff.control("SH", ["FILES"]);
+    for (file, meaning) in FILES {
+        tagged(&mut roff, file, meaning);
+    }
+    roff.control("SH", ["ENVIRONMENT"]);
+    for setting in SETTINGS {
+        let default = setting.default.map(|default| format!(" Default: {default}.")).unwrap_or_default();
+        tagged(&mut roff, setting.name, &format!("{}.{default}", setting.what));
+    }
+    tagged(&mut roff, "PGPASSWORD, PGPASSFILE, PGSSLMODE, PGSSLROOTCERT", "As for psql.");
+    roff
+}
+
+fn tagged(roff: &mut Roff, tag: &str, text: &str) {
+    roff.control("TP", []).text([clap_mangen::roff::bold(tag)]).text([roman(text)]);
+}
