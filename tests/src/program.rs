@@ -1,0 +1,87 @@
+//! Runs of `trstctl-dr` as its own process.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+/// The program, built once if the test run has not built it.
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let build =
+            Command::new(env!("CARGO")).args(["build", "--quiet", "--locked", "-p", "trstctl-dr"]).status();
+        assert!(build.expect("cargo runs").success(), "trstctl-dr does not build");
+        let test = std::env::current_exe().expect("a test has a path");
+        // target/debug/deps/test-… lies two folders below the program's.
+        let folder = test.ancestors().nth(2).expect("a test lies in target/<profile>/deps");
+        folder.join("trstctl-dr")
+    })
+}
+
+/// The program with an environment of its own: nothing of the developer's settings reaches it.
+pub fn program() -> Command {
+    let mut command = Command::new(binary());
+    command.env_clear();
+    for name in ["PATH", "HOME", "TMPDIR"] {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    command
+}
+
+/// What a run printed, and how it ended.
+#[derive(Debug)]
+pub struct Run {
+    /// Exit code; `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Run {
+    /// Runs the command to its end.
+    pub fn of(command: &mut Command) -> Self {
+        Self::from(command.output().expect("the program starts"))
+    }
+
+    /// The same, and it must succeed.
+    #[track_caller]
+    pub fn succeed(self) -> Self {
+        assert_eq!(self.code, Some(0), "{}\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// The same, and it must fail with this exit code and class.
+    #[track_caller]
+    pub fn fail(self, code: i32, class: &str) -> Self {
+        assert_eq!(self.code, Some(code), "{}\n{}", self.stdout, self.stderr);
+        assert!(
+            self.stderr.starts_with(class) || self.stderr.contains(&format!("\n{class}: ")),
+            "no {class}: {}",
+            self.stderr
+        );
+        self
+    }
+
+    /// The object that `--json` printed.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}\n{}", self.stdout, self.stderr))
+    }
+}
+
+impl From<Output> for Run {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}

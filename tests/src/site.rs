@@ -1,0 +1,114 @@
+//! A site: one log server, a database, a folder with a key.
+
+use std::fs::{self, File, Permissions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+use trstctl_engines::{Binary, NatsOptions, NatsServer, Postgres};
+use trstctl_ledger::history::History;
+use trstctl_ledger::log::{STREAM, seed};
+use trstctl_ledger::restore::StreamConfig;
+use trstctl_ledger::wire::{ConnectOptions, Connection};
+
+use crate::program::{Run, program};
+
+/// Real engines and the settings that lead to them.
+pub struct Site {
+    /// The log's server.
+    pub nats: NatsServer,
+    dsn: String,
+    folder: TempDir,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Site {
+    /// The newest nats-server, and a database of its own.
+    pub fn start() -> Self {
+        Self::with(NatsOptions::default())
+    }
+
+    /// The same with this nats-server.
+    pub fn on(server: &Binary) -> Self {
+        Self::with(NatsOptions { binary: Some(server.path.clone()), ..NatsOptions::default() })
+    }
+
+    fn with(options: NatsOptions) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let key = folder.path().join("audit.key");
+        File::create(&key).and_then(|mut file| file.write_all(b"a key of the tests\n")).expect("a key file");
+        fs::set_permissions(&key, Permissions::from_mode(0o600)).expect("a private key file");
+        Self {
+            nats: NatsServer::start(options).expect("nats-server starts"),
+            dsn: Postgres::shared().create_database().expect("a database"),
+            folder,
+            runtime: tokio::runtime::Runtime::new().expect("a runtime"),
+        }
+    }
+
+    /// A path in the site's folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Where the database is.
+    pub fn dsn(&self) -> &str {
+        &self.dsn
+    }
+
+    /// Destroys the log's server with its data, and starts an empty one.
+    pub fn lose_log(&mut self, options: NatsOptions) {
+        self.nats = NatsServer::start(options).expect("nats-server starts");
+    }
+
+    /// Leaves the database behind, for an empty one.
+    pub fn lose_database(&mut self) {
+        self.dsn = Postgres::shared().create_database().expect("a database");
+    }
+
+    /// Creates the log and writes this history into it.
+    pub fn seed(&self, history: History) {
+        self.runtime.block_on(async {
+            let options = ConnectOptions::new(self.nats.url());
+            let connection = Connection::connect(&options).await.expect("the server answers");
+            let config = StreamConfig::new(STREAM, "events.>", 1);
+            seed(&connection, &config, history, |_| {}).await.expect("the log is written");
+        });
+    }
+
+    /// Runs async work of a test.
+    pub fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
+    /// The program with the site's settings.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = program();
+        command
+            .args(arguments)
+            .env("TRSTCTL_NATS_URL", self.nats.url())
+            .env("TRSTCTL_NATS_REPLICAS", "1")
+            .env("TRSTCTL_NATS_ALLOW_SINGLE_REPLICA", "true")
+            .env("TRSTCTL_POSTGRES_DSN", &self.dsn)
+            .env("TRSTCTL_AUDIT_SIGNING_KEY_FILE", self.path("audit.key"))
+            .current_dir(self.folder.path());
+        command
+    }
+
+    /// Runs the program in the site's folder.
+    pub fn dr(&self, arguments: &[&str]) -> Run {
+        Run::of(&mut self.command(arguments))
+    }
+}
+
+/// Flips one bit of the byte at this place.
+pub fn flip_byte(path: &Path, offset: u64) {
+    let mut file = File::options().read(true).write(true).open(path).expect("the file opens");
+    let mut byte = [0];
+    file.seek(SeekFrom::Start(offset)).expect("the offset is in the file");
+    file.read_exact(&mut byte).expect("the byte is there");
+    byte[0] ^= 1;
+    file.seek(SeekFrom::Start(offset)).and_then(|_| file.write_all(&byte)).expect("the byte is written");
+}

@@ -1,0 +1,121 @@
+//! The main job, whole: back up, lose everything, restore, rebuild, and be the same; on every nats-server installed.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+use trstctl_engines::{NatsOptions, installed_nats_servers};
+use trstctl_ledger::history::History;
+use trstctl_tests::Site;
+
+/// A backup without what may differ between two backups of one log: the time in the header, and the digests of the trailer.
+fn records(path: &Path) -> Vec<String> {
+    let text = fs::read_to_string(path).unwrap();
+    let lines: Vec<String> = text.lines().map(ToOwned::to_owned).collect();
+    lines[1..lines.len() - 1].to_vec()
+}
+
+/// The trailer without the digests that cover the header.
+fn trailer(path: &Path) -> Value {
+    let text = fs::read_to_string(path).unwrap();
+    let mut trailer: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    for key in ["sha256", "hmac_sha256"] {
+        trailer.as_object_mut().unwrap().remove(key);
+    }
+    trailer
+}
+
+#[test]
+fn everything_comes_back_bit_for_bit_on_every_server() {
+    for server in installed_nats_servers() {
+        let mut site = Site::on(&server);
+        site.seed(History::new(7, 3_000));
+        site.dr(&["rebuild"]);
+        let before = site.dr(&["diff", "--json"]).json();
+        site.dr(&["backup", "--output", "a.jsonl"]).succeed();
+        site.dr(&["verify", "a.jsonl"]).succeed();
+
+        site.lose_log(NatsOptions { binary: Some(server.path.clone()), ..NatsOptions::default() });
+        site.lose_database();
+        let report = site.dr(&["restore", "--rebuild", "--json", "a.jsonl"]).json();
+        assert_eq!(report["exact"], true, "{report}");
+
+        // A wrong checksum of the stream's configuration shows only after a restart (trap 34).
+        site.nats.kill_9();
+        site.nats.restart().unwrap();
+        site.dr(&["backup", "--output", "b.jsonl"]).succeed();
+        assert_eq!(records(&site.path("a.jsonl")), records(&site.path("b.jsonl")), "{}", server.version);
+        assert_eq!(trailer(&site.path("a.jsonl")), trailer(&site.path("b.jsonl")));
+        assert_eq!(site.dr(&["diff", "--json"]).json()["digests"], before["digests"]);
+    }
+}
+
+#[test]
+fn version_1_comes_back_with_the_same_events() {
+    let mut site = Site::start();
+    let options = trstctl_ledger::history::HistoryOptions {
+        odd: trstctl_ledger::history::Odd::None,
+        ..Default::default()
+    };
+    site.seed(History::with_options(3, 500, options));
+    site.dr(&["backup", "--format-version", "1", "--output", "a.jsonl"]).succeed();
+    site.lose_log(NatsOptions::default());
+    let report = site.dr(&["restore", "--json", "a.jsonl"]).succeed().json();
+    assert_eq!(report["sequences_are_new"], true);
+    site.dr(&["backup", "--format-version", "1", "--output", "b.jsonl"]).succeed();
+    assert_eq!(records(&site.path("a.jsonl")), records(&site.path("b.jsonl")));
+}
+
+#[test]
+fn restore_of_a_log_that_is_there_already_recognises_it() {
+    let site = Site::start();
+    site.seed(History::new(5, 400));
+    site.dr(&["backup", "--output", "a.jsonl"]).succeed();
+    let report = site.dr(&["restore", "--json", "a.jsonl"]).succeed().json();
+    assert_eq!(report["log"], "recognised");
+}
+
+#[test]
+fn plan_says_everything_and_writes_nothing() {
+    let mut site = Site::start();
+    site.seed(History::new(5, 400));
+    site.dr(&["backup", "--output", "a.jsonl"]).succeed();
+    site.lose_log(NatsOptions::default());
+    let plan = site.dr(&["restore", "--rebuild", "--plan", "a.jsonl"]).succeed();
+    assert!(
+        plan.stdout.contains("as one archive") && plan.stdout.contains("nothing was written"),
+        "{}",
+        plan.stdout
+    );
+    site.dr(&["backup", "--output", "b.jsonl"]).fail(8, "no_stream");
+}
+
+#[test]
+fn compressed_and_encrypted_backup_restores_with_its_identity() {
+    let mut site = Site::start();
+    site.seed(History::new(9, 400));
+    let recipient = "age1lvyvwawkr0mcnnnncaghunadrqkmuf9e6507x9y920xxpp866cnql7dp2z";
+    site.dr(&["backup", "--compress", "--recipient", recipient, "--output", "a.jsonl.zst.age"]).succeed();
+    site.dr(&["verify", "a.jsonl.zst.age"]).fail(6, "key_missing");
+    assert!(
+        !fs::read(site.path("a.jsonl.zst.age")).unwrap().windows(10).any(|bytes| bytes == b"tenant_id\"")
+    );
+    site.lose_log(NatsOptions::default());
+}
+
+#[test]
+fn restore_until_an_instant_stops_before_the_first_event_after_it() {
+    let mut site = Site::start();
+    site.seed(History::new(5, 400));
+    site.dr(&["backup", "--output", "a.jsonl"]).succeed();
+    let lines = records(&site.path("a.jsonl"));
+    let middle: Value = serde_json::from_str(&lines[lines.len() / 2]).unwrap();
+    site.lose_log(NatsOptions::default());
+    let instant = middle["stored_at"].as_str().unwrap();
+    let report = site.dr(&["restore", "--until", instant, "--json", "a.jsonl"]).succeed().json();
+    site.dr(&["backup", "--output", "b.jsonl"]).succeed();
+    let kept = records(&site.path("b.jsonl"));
+    assert_eq!(kept, lines[..kept.len()]);
+    let next: Value = serde_json::from_str(&lines[kept.len()]).unwrap();
+    assert!(next["stored_at"].as_str().unwrap() > instant, "{next} {report}");
+}
