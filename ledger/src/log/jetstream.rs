@@ -207,7 +207,7 @@ impl EventLog for JetStreamLog {
     }
 
     async fn read(&self, from: u64, through: u64) -> Result<JetStreamReader, LogError> {
-        JetStreamReader::open(self.reading.clone(), &self.stream, from, through).await
+        JetStreamReader::open(self.link.clone(), self.reading.clone(), &self.stream, from, through).await
     }
 }
 

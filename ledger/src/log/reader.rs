@@ -19,7 +19,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use trstctl_formats::StoredMessage;
 
 use super::link::{Attempts, Link, Trouble};
-use super::source::{Delivered, Source};
+use super::source::{Delivered, Received, Source};
 use super::stream::{StreamInfo, StreamRequests};
 use super::{Accounting, LogError, LogReader};
 use crate::wire::Connection;
@@ -28,12 +28,17 @@ use crate::wire::Connection;
 const PATIENCE: Duration = Duration::from_millis(500);
 /// So many silences in a row, while the leader has messages, end a consumer.
 const SILENCES: u32 = 4;
+/// So much news of pulls in a row, without a message, end a consumer too. It is worth minutes on a slow line, whose large
+/// messages arrive in pieces.
+const NEWS: u32 = 1_000;
 /// Questions about single sequences that are under way at once.
 const QUESTIONS: usize = 64;
 
 /// A complete reading of a stream.
 pub struct JetStreamReader {
-    link: Arc<Link>,
+    /// For questions, which must not wait behind messages.
+    asking: Arc<Link>,
+    reading: Arc<Link>,
     stream: String,
     from: u64,
     through: u64,
@@ -44,6 +49,7 @@ pub struct JetStreamReader {
     /// Received and not yet looked at.
     received: VecDeque<Delivered>,
     silences: u32,
+    news: u32,
     /// Nothing more is expected: the leader is to be asked whether that is so.
     doubt: Doubt,
     attempts: Attempts,
@@ -65,14 +71,16 @@ enum Phase {
 
 impl JetStreamReader {
     pub(super) async fn open(
-        link: Arc<Link>,
+        asking: Arc<Link>,
+        reading: Arc<Link>,
         stream: &str,
         from: u64,
         through: u64,
     ) -> Result<Self, LogError> {
         let from = from.max(1);
         let mut reader = Self {
-            link,
+            asking,
+            reading,
             stream: stream.to_owned(),
             from,
             through,
@@ -81,6 +89,7 @@ impl JetStreamReader {
             source: None,
             received: VecDeque::new(),
             silences: 0,
+            news: 0,
             doubt: Doubt::None,
             attempts: Attempts::new(),
             accounting: Accounting::default(),
@@ -111,7 +120,7 @@ impl JetStreamReader {
     }
 
     async fn try_leader_info(&self) -> Result<StreamInfo, Trouble> {
-        let connection = self.link.connection().await?;
+        let connection = self.asking.connection().await?;
         let requests = StreamRequests::new(&connection, &self.stream)?;
         requests.info_with_deleted().await.map_err(|error| Trouble::about_stream(&self.stream, error))
     }
@@ -134,7 +143,7 @@ impl JetStreamReader {
         let source = match &mut self.source {
             Some(source) => source,
             None => {
-                let connection = self.link.connection().await?;
+                let connection = self.reading.connection().await?;
                 let (source, pending) = Source::open(connection, &self.stream, self.next).await?;
                 if pending == 0 {
                     self.doubt = Doubt::AskLeader;
@@ -143,17 +152,18 @@ impl JetStreamReader {
             }
         };
         match source.receive(PATIENCE).await? {
-            Some(delivered) => {
-                self.silences = 0;
+            Received::Messages(delivered) => {
+                (self.silences, self.news) = (0, 0);
                 self.received.extend(delivered);
             }
-            None => {
+            Received::News => self.news += 1,
+            Received::Silence => {
                 self.silences += 1;
                 self.doubt = Doubt::AskLeader;
             }
         }
-        if self.silences > SILENCES {
-            return Err(Trouble::Passing(LogError::Unaccounted { first: self.next, last: self.through }));
+        if self.silences > SILENCES || self.news > NEWS {
+            return Err(self.missing(self.next, self.through));
         }
         Ok(())
     }
@@ -256,7 +266,7 @@ impl JetStreamReader {
         if ranges.is_empty() {
             return Ok(None);
         }
-        let connection = self.link.connection().await?;
+        let connection = self.asking.connection().await?;
         let sequences = ranges.into_iter().flat_map(|(first, last)| first..=last);
         let answers = stream::iter(sequences)
             .map(|sequence| has_message(&connection, &self.stream, sequence))
@@ -305,7 +315,7 @@ impl JetStreamReader {
     /// Begins again at the first sequence that was not handed out, unless there have been enough attempts.
     async fn start_over(&mut self, trouble: Trouble) -> Result<(), LogError> {
         self.received.clear();
-        self.silences = 0;
+        (self.silences, self.news) = (0, 0);
         if let Some(source) = self.source.take() {
             source.close().await;
         }

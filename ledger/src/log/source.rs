@@ -28,6 +28,15 @@ pub(super) struct Source {
     consumer: String,
     pulls: Pulls,
     deliveries: u64,
+    received_bytes: u64,
+}
+
+/// What came of waiting.
+pub(super) enum Received {
+    Messages(Vec<Delivered>),
+    /// Pulls have ended, or part of a large message has come.
+    News,
+    Silence,
 }
 
 /// A message and what its acknowledgement subject says.
@@ -72,16 +81,17 @@ impl Source {
             consumer: consumer.name,
             pulls: Pulls::default(),
             deliveries: 0,
+            received_bytes: 0,
         };
         Ok((source, consumer.num_pending))
     }
 
-    /// What has arrived, perhaps nothing but news of pulls; `None` after `patience` without anything.
-    pub(super) async fn receive(&mut self, patience: Duration) -> Result<Option<Vec<Delivered>>, Trouble> {
+    /// What arrives within `patience`.
+    pub(super) async fn receive(&mut self, patience: Duration) -> Result<Received, Trouble> {
         self.pull().await?;
         let batch = match tokio::time::timeout(patience, self.subscription.next_batch()).await {
             Ok(batch) => batch?,
-            Err(_) => return Ok(None),
+            Err(_) => return Ok(self.silence()),
         };
         let mut delivered = Vec::with_capacity(batch.len());
         for message in batch {
@@ -89,7 +99,12 @@ impl Source {
         }
         // Before the caller works on these: the server fills the next pull meanwhile.
         self.pull().await?;
-        Ok(Some(delivered))
+        Ok(if delivered.is_empty() { Received::News } else { Received::Messages(delivered) })
+    }
+
+    fn silence(&mut self) -> Received {
+        let before = std::mem::replace(&mut self.received_bytes, self.connection.received_bytes());
+        if before == self.received_bytes { Received::Silence } else { Received::News }
     }
 
     async fn pull(&mut self) -> Result<(), Trouble> {

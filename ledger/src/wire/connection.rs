@@ -96,6 +96,11 @@ impl Connection {
         self.inner.shared.leaving.load(Ordering::Relaxed)
     }
 
+    /// Bytes received so far, of whatever: a large message that is still on its way shows here only.
+    pub fn received_bytes(&self) -> u64 {
+        self.inner.shared.received.load(Ordering::Relaxed)
+    }
+
     /// Closes it at once for all its handles; what was published and not flushed may be lost.
     pub fn close(&self) {
         self.inner.shared.end(self.inner.shared.lost("this program closed the connection"));

@@ -4,7 +4,7 @@
 //! complete stays in the buffer, which grows to the length that its line announces; limits are the parser's.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -35,6 +35,8 @@ pub(super) struct Shared {
     pub(super) outgoing: Outgoing,
     /// The server will shut down soon.
     pub(super) leaving: AtomicBool,
+    /// Bytes ever read.
+    pub(super) received: AtomicU64,
     router: Mutex<Router>,
     ended: OnceLock<LogError>,
 }
@@ -64,6 +66,7 @@ impl Shared {
     pub(super) fn new(url: String, info: ServerInfo) -> Self {
         Self {
             leaving: AtomicBool::new(info.ldm),
+            received: AtomicU64::new(0),
             url,
             info,
             outgoing: Outgoing::default(),
@@ -177,7 +180,10 @@ async fn read(
     for attempt in [0, 1] {
         match tokio::time::timeout(SILENCE, socket.read_buf(buffer)).await {
             Ok(Ok(0)) => return Err(shared.lost("the server closed the connection")),
-            Ok(Ok(_)) => return Ok(()),
+            Ok(Ok(count)) => {
+                shared.received.fetch_add(count as u64, Ordering::Relaxed);
+                return Ok(());
+            }
             Ok(Err(error)) => return Err(shared.lost(format!("the connection broke: {error}"))),
             Err(_) if attempt == 0 => shared.ping(None),
             Err(_) => {}
