@@ -2,16 +2,15 @@
 
 mod restore_support;
 
-use std::io::{Cursor, Read, Seek, SeekFrom};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io::Cursor;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
 use restore_support::*;
 use serde_json::json;
 use trstctl_engines::{NatsAuth, NatsOptions, installed_nats_servers};
-use trstctl_formats::backup::Allow;
+use trstctl_formats::backup::{Allow, Purpose, VerifyOptions, verify};
 use trstctl_formats::{Class, StoredMessage};
 use trstctl_ledger::restore::{RestoreOptions, Source, StreamConfig, TargetState};
 
@@ -309,55 +308,11 @@ async fn the_unfinished_restore_of_another_backup_is_refused() {
     }
 }
 
-/// A file that reads as another one, or slowly, as soon as the test says so.
-struct Moody {
-    file: Cursor<Vec<u8>>,
-    later: Vec<u8>,
-    rest_at: u64,
-    rest: Duration,
-    turned: Arc<AtomicBool>,
-}
-
-impl Moody {
-    fn new(file: Vec<u8>) -> (Self, Arc<AtomicBool>) {
-        let turned = Arc::new(AtomicBool::new(false));
-        let later = file.clone();
-        let (file, rest_at, rest) = (Cursor::new(file), u64::MAX, Duration::ZERO);
-        (Self { file, later, rest_at, rest, turned: Arc::clone(&turned) }, turned)
-    }
-}
-
-impl Read for Moody {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        if !self.turned.load(Ordering::SeqCst) {
-            return self.file.read(buffer);
-        }
-        if self.file.position() >= self.rest_at {
-            self.rest_at = u64::MAX;
-            std::thread::sleep(self.rest);
-        }
-        let mut later = Cursor::new(&self.later);
-        later.set_position(self.file.position());
-        let count = later.read(buffer)?;
-        self.file.set_position(later.position());
-        Ok(count)
-    }
-}
-
-impl Seek for Moody {
-    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
-        self.file.seek(to)
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_that_changes_after_verification_leaves_nothing() {
     for server in servers() {
         let (mut file, turned) = Moody::new(backup(&messages(1..=20_000), 20_000));
-        // Another store time near the end: still well-formed, only the digest tells.
-        let tail = file.later.len() - 2_000;
-        let at = tail + file.later[tail..].windows(5).position(|window| window == b"2021-").unwrap();
-        file.later[at + 3] = b'2';
+        file.change_a_store_time();
         let source = Source::new(verified(file));
         turned.store(true, Ordering::SeqCst);
         let failure = run(&restore_of(&server.url(), source, options()).await).await.unwrap_err();
@@ -372,8 +327,7 @@ async fn a_source_that_rests_longer_than_a_server_waits_is_helped_out() {
     for server in servers() {
         let expected = messages(1..=40_000);
         let (mut file, turned) = Moody::new(backup(&expected, 40_000));
-        file.rest_at = file.later.len() as u64 * 3 / 4;
-        file.rest = Duration::from_secs(7);
+        file.rest_at_three_quarters(Duration::from_secs(7));
         let source = Source::new(verified(file));
         turned.store(true, Ordering::SeqCst);
         run(&restore_of(&server.url(), source, options()).await).await.unwrap();
@@ -382,14 +336,15 @@ async fn a_source_that_rests_longer_than_a_server_waits_is_helped_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn too_large_a_message_is_refused_by_sequence_and_leaves_nothing() {
+async fn too_large_a_message_is_refused_by_sequence_before_anything_is_changed() {
     for server in servers() {
         let mut with_giant = messages(1..=100);
         with_giant[49].payload = vec![1; 20_000_000].into();
+        create_stream(&server.url(), &live_config()).await;
         let failure = restore(&server.url(), &with_giant, 100, options()).await.unwrap_err();
         assert_eq!((failure.class, failure.place.sequence), (Class::Refused, Some(50)), "{failure:?}");
         assert!(failure.hint.contains("--method publish"), "{failure:?}");
-        assert!(!exists(&server.url()).await);
+        assert!(exists(&server.url()).await, "not even the empty stream was removed");
     }
 }
 
@@ -427,5 +382,40 @@ async fn a_log_restored_by_publishing_is_another_log_to_the_archive() {
         let failure = restore(&server.url(), &messages(1..=30), 30, options()).await.unwrap_err();
         assert_eq!((failure.class, failure.place.sequence), (Class::TargetDiffers, Some(1)), "{failure:?}");
         assert!(failure.hint.contains("--method publish"), "{failure:?}");
+    }
+}
+
+const VERSION_1: &str = concat!(
+    r#"{"format":"trstctl-event-log-backup","version":1,"created_at":"2026-01-02T03:04:05.123456789Z","event_cut_sequence":2}"#,
+    "\n",
+    r#"{"id":"Vh5Zk2QmX0aBcDeFgHiJkL","type":"tenant.registered","tenant_id":"00000000-0000-4000-8000-00000000000a","v":1,"time":"2026-01-02T03:00:00Z","data":{"name":"Acme \u003cR\u0026D\u003e"}}"#,
+    "\n",
+    r#"{"id":"Vh5Zk2QmX0aBcDeFgHiJkM","type":"owner.created","tenant_id":"00000000-0000-4000-8000-00000000000a","v":1,"time":"2026-01-02T03:00:01.5Z","data":{"id":"11111111-1111-4111-8111-111111111111","kind":"team","name":"payments","email":"pay@example.com"},"actor":{"subject":"alice","roles":["admin"]}}"#,
+    "\n",
+    r#"{"format":"trstctl-event-log-backup-trailer","sha256":"815d76c40eee7acbf882083bde8da81a283cd9b59b7de93e6c2214dfdf762aee","hmac_sha256":"6f3debc7cb261df3d8b09a59c3f42986584309ee014eee679281af56b3f63ac0","records":2,"event_cut_sequence":2}"#,
+    "\n",
+);
+
+fn version_1() -> Source<Cursor<Vec<u8>>> {
+    let options = VerifyOptions {
+        unverified_mac: Allow::Yes,
+        purpose: Purpose::Restore,
+        part_of_version_1: Allow::Yes,
+        ..VerifyOptions::default()
+    };
+    Source::new(verify(Cursor::new(VERSION_1.as_bytes().to_vec()), &options).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_1_backup_gives_the_same_stream_at_every_run() {
+    for server in servers() {
+        run(&restore_of(&server.url(), version_1(), options()).await).await.unwrap();
+        let (found, last) = read_all(&server.url()).await;
+        assert_eq!((found.len(), last, found[0].sequence), (2, 2, 1));
+        assert_eq!(&found[1].subject[..], b"events.owner.created");
+        assert_eq!(&found[1].headers[..], b"NATS/1.0\r\nNats-Msg-Id: Vh5Zk2QmX0aBcDeFgHiJkM\r\n\r\n");
+        assert_eq!(found[1].stored_at.to_string(), "2026-01-02T03:00:01.5Z");
+        let again = run(&restore_of(&server.url(), version_1(), options()).await).await.unwrap();
+        assert_eq!(again.found, TargetState::Equal);
     }
 }

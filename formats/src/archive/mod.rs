@@ -30,6 +30,14 @@ pub fn record_bytes(message: &StoredMessage) -> u64 {
     record_len(message) as u64
 }
 
+/// Whether an archive takes this message.
+///
+/// # Errors
+/// [`ArchiveError::TooLarge`] and [`ArchiveError::SubjectTooLong`].
+pub fn check(message: &StoredMessage) -> Result<(), ArchiveError> {
+    checked_record_len(message).map(|_| ())
+}
+
 /// Writes a stream archive. Bounded memory: one block of messages (8 MiB, or one record when that is larger).
 ///
 /// The last messages and the end of the tar are written by [`ArchiveWriter::finish`] alone, so that a server that

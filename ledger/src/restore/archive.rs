@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use trstctl_formats::archive::{ArchiveStats, ArchiveWriter, record_bytes};
+use trstctl_formats::archive::{ArchiveStats, ArchiveWriter, MAX_RECORD_BYTES, record_bytes};
 use trstctl_formats::backup::{Content, Messages};
 use trstctl_formats::{Class, Failure};
 
@@ -61,6 +61,24 @@ pub(super) async fn send<S: Read + Seek + Send + 'static>(
         connection.close();
     }
     outcome
+}
+
+/// Refuses a message that no archive takes before anything is sent or removed. Only a backup with very long lines is read
+/// for it.
+pub(super) async fn check_messages<S: Read + Seek + Send + 'static>(
+    source: &Source<S>,
+) -> Result<(), Failure> {
+    // A line of a backup is at least a sixth of its record: `<` is one byte there and six in the stored message.
+    if source.longest_record_bytes() < MAX_RECORD_BYTES / 6 - 1_024 {
+        return Ok(());
+    }
+    let looked = source.pass(|messages| {
+        while let Some(message) = messages.next()? {
+            trstctl_formats::archive::check(&message)?;
+        }
+        Ok(())
+    });
+    looked.end().await
 }
 
 /// What the feed must not exceed.

@@ -217,6 +217,7 @@ impl<S: Read + Seek + Send + 'static> Restore<S> {
 
     async fn write_archive(&self, state: &TargetState) -> Result<Written, Failure> {
         let place = self.place();
+        archive::check_messages(&self.source).await?;
         place.make_free(state).await?;
         let sent = archive::send(&self.server, &self.source, &self.options).await;
         let stats = match sent {

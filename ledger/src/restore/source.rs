@@ -23,6 +23,7 @@ pub struct Source<S> {
     verified: Arc<Mutex<Verified<S>>>,
     content: Arc<Content>,
     plain_bytes: u64,
+    longest_record_bytes: u64,
 }
 
 impl<S> Clone for Source<S> {
@@ -31,6 +32,7 @@ impl<S> Clone for Source<S> {
             verified: Arc::clone(&self.verified),
             content: Arc::clone(&self.content),
             plain_bytes: self.plain_bytes,
+            longest_record_bytes: self.longest_record_bytes,
         }
     }
 }
@@ -44,7 +46,8 @@ impl<S: Read + Seek + Send + 'static> Source<S> {
     pub fn new(verified: Verified<S>) -> Self {
         let content = Arc::new(verified.part().clone());
         let plain_bytes = verified.summary().len_bytes;
-        Self { verified: Arc::new(Mutex::new(verified)), content, plain_bytes }
+        let longest_record_bytes = verified.longest_record_bytes();
+        Self { verified: Arc::new(Mutex::new(verified)), content, plain_bytes, longest_record_bytes }
     }
 
     /// What a restore of the chosen part makes.
@@ -55,6 +58,11 @@ impl<S: Read + Seek + Send + 'static> Source<S> {
     /// Length of the backup as plain text, in bytes.
     pub fn plain_bytes(&self) -> u64 {
         self.plain_bytes
+    }
+
+    /// Bytes of the longest record line of the backup.
+    pub fn longest_record_bytes(&self) -> u64 {
+        self.longest_record_bytes
     }
 
     /// The backup again, when no pass is under way and no other copy of this source is left.

@@ -2,9 +2,10 @@
 //! the whole restore as a caller runs it.
 #![allow(dead_code)]
 
-use std::io::Cursor;
+use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -23,7 +24,7 @@ use trstctl_ledger::wire::{ConnectOptions, Connection};
 
 pub const STREAM: &str = "TRSTCTL_EVENTS";
 pub const NOW: StoreTime = StoreTime(1_767_322_800_000_000_000);
-pub const ANSWER: std::time::Duration = std::time::Duration::from_secs(10);
+pub const ANSWER: Duration = Duration::from_secs(10);
 /// 2021-03-04, in nanoseconds.
 const THEN: i64 = 1_614_835_415_943_074_242;
 
@@ -102,7 +103,7 @@ pub fn backup(messages: &[StoredMessage], last_sequence: u64) -> Vec<u8> {
     writer.finish().expect("a backup ends").0
 }
 
-pub fn verified<S: std::io::Read + std::io::Seek + Send>(source: S) -> Verified<S> {
+pub fn verified<S: Read + Seek + Send>(source: S) -> Verified<S> {
     let options =
         VerifyOptions { unkeyed: Allow::Yes, purpose: Purpose::Restore, ..VerifyOptions::default() };
     verify(source, &options).unwrap_or_else(|failure| panic!("{failure:?}"))
@@ -124,7 +125,7 @@ pub async fn connect(url: &str) -> Connection {
     Connection::connect(&ConnectOptions::new(url)).await.expect("the server is there")
 }
 
-pub async fn restore_of<S: std::io::Read + std::io::Seek + Send + 'static>(
+pub async fn restore_of<S: Read + Seek + Send + 'static>(
     url: &str,
     source: Source<S>,
     options: RestoreOptions,
@@ -141,9 +142,7 @@ pub struct Done {
 }
 
 /// The whole restore, as a caller runs it.
-pub async fn run<S: std::io::Read + std::io::Seek + Send + 'static>(
-    restore: &Restore<S>,
-) -> Result<Done, Failure> {
+pub async fn run<S: Read + Seek + Send + 'static>(restore: &Restore<S>) -> Result<Done, Failure> {
     let found = restore.plan().await?;
     let (written, proven) = match &found {
         TargetState::Equal => (None, None),
@@ -234,7 +233,6 @@ pub fn assert_same(found: &[StoredMessage], expected: &[StoredMessage]) {
 
 /// A proxy to a server: forwards so many bytes to it, in all connections together, then cuts them all and refuses new ones.
 pub struct CutProxy {
-    port: u16,
     url: String,
     cut: Arc<AtomicBool>,
 }
@@ -249,7 +247,7 @@ impl CutProxy {
         let cut = Arc::new(AtomicBool::new(false));
         let left = Arc::new(AtomicU64::new(bytes_to_server));
         tokio::spawn(serve(listener, target.to_owned(), left, Arc::clone(&cut)));
-        Self { port, url: proxy_url, cut }
+        Self { url: proxy_url, cut }
     }
 
     pub fn url(&self) -> &str {
@@ -293,5 +291,57 @@ async fn forward(mut client: TcpStream, mut server: TcpStream, left: Arc<AtomicU
                 _ => return,
             },
         }
+    }
+}
+
+/// A file that reads as another one, or slowly, as soon as the test says so.
+pub struct Moody {
+    file: Cursor<Vec<u8>>,
+    later: Vec<u8>,
+    rest_at: u64,
+    rest: Duration,
+    turned: Arc<AtomicBool>,
+}
+
+impl Moody {
+    pub fn new(file: Vec<u8>) -> (Self, Arc<AtomicBool>) {
+        let turned = Arc::new(AtomicBool::new(false));
+        let later = file.clone();
+        let (file, rest_at, rest) = (Cursor::new(file), u64::MAX, Duration::ZERO);
+        (Self { file, later, rest_at, rest, turned: Arc::clone(&turned) }, turned)
+    }
+
+    /// Another store time near the end: still well-formed, only the digest tells.
+    pub fn change_a_store_time(&mut self) {
+        let at = self.later.windows(5).rposition(|window| window == b"2021-").expect("a store time");
+        self.later[at + 3] = b'2';
+    }
+
+    pub fn rest_at_three_quarters(&mut self, rest: Duration) {
+        self.rest_at = self.later.len() as u64 * 3 / 4;
+        self.rest = rest;
+    }
+}
+
+impl Read for Moody {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if !self.turned.load(Ordering::SeqCst) {
+            return Read::read(&mut self.file, buffer);
+        }
+        if self.file.position() >= self.rest_at {
+            self.rest_at = u64::MAX;
+            std::thread::sleep(self.rest);
+        }
+        let mut later = Cursor::new(&self.later);
+        later.set_position(self.file.position());
+        let count = Read::read(&mut later, buffer)?;
+        self.file.set_position(later.position());
+        Ok(count)
+    }
+}
+
+impl Seek for Moody {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        self.file.seek(to)
     }
 }

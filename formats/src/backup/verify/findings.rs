@@ -23,6 +23,8 @@ pub(crate) struct Findings {
     pub(crate) lines: u64,
     /// Well-formed records.
     pub(crate) records: u64,
+    /// Bytes of the longest record line.
+    pub(crate) longest_record_bytes: usize,
     /// The first line against the grammar.
     pub(crate) malformed: Option<LineFault>,
     /// The first second trailer, or record out of order.
@@ -68,6 +70,7 @@ impl Findings {
             cut_sequence: header.event_cut_sequence,
             lines: 1,
             records: 0,
+            longest_record_bytes: 0,
             malformed: None,
             inconsistent: None,
             fold: Fold::new(header.first_sequence),
@@ -99,6 +102,7 @@ impl Findings {
 
     fn add_record(&mut self, block: &Arc<Block>, record: &RecordFacts) {
         self.records += 1;
+        self.longest_record_bytes = self.longest_record_bytes.max(record.span.len());
         if let Some(time) = record.time.filter(|time| !matches!(time.0, i64::MIN | i64::MAX)) {
             widen(&mut self.time_range, time);
         }

@@ -43,6 +43,7 @@ pub(super) struct Checked {
     /// Last sequence of the chosen part.
     pub(super) part_last: u64,
     part: Option<Content>,
+    longest_record_bytes: usize,
 }
 
 /// Checks everything, from first to last byte, in bounded memory; the verdict is the first that applies in the
@@ -102,6 +103,12 @@ impl<S: Read + Seek + Send> Verified<S> {
         self.pass.part.as_ref().expect("part_of_version_1 was given")
     }
 
+    /// Bytes of the longest record line of the file, without its newline: a message is at most about six times as large,
+    /// where `<` became `\u003c`.
+    pub fn longest_record_bytes(&self) -> u64 {
+        self.pass.longest_record_bytes as u64
+    }
+
     /// The messages of the chosen part, in log order, read again from the same open file.
     ///
     /// # Errors
@@ -138,7 +145,8 @@ fn read_through<R: Read>(source: R, options: &VerifyOptions<'_>) -> Result<Check
     if let Some(progress) = options.progress {
         progress(read_bytes.get());
     }
-    Ok(Checked { container, reopen, summary, part_last, part })
+    let longest_record_bytes = outcome.findings.longest_record_bytes;
+    Ok(Checked { container, reopen, summary, part_last, part, longest_record_bytes })
 }
 
 /// Steps 2 to 6, and what the file says when all hold.
