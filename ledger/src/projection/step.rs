@@ -58,7 +58,7 @@ impl Step {
     /// Reads a message of the log. Never fails: what is no event becomes a fault when it is folded.
     pub fn read(message: &StoredMessage) -> Self {
         match Event::from_stored(&message.payload) {
-            Ok(event) => Self::of_event(message.sequence, &event),
+            Ok(event) => Self::of_event(message.sequence, event),
             Err(reason) => Self {
                 sequence: message.sequence,
                 tenant: None,
@@ -70,16 +70,10 @@ impl Step {
     }
 
     /// The step of an event that stands in the log at this sequence.
-    pub fn of_event(sequence: u64, event: &Event) -> Self {
+    pub fn of_event(sequence: u64, event: Event) -> Self {
         let tenant = parse_uuid(&event.tenant_id);
-        let outcome = judge(sequence, event, tenant).unwrap_or_else(Outcome::Quarantine);
-        Self {
-            sequence,
-            tenant,
-            id: Some(fault_text(&event.id)),
-            kind: Some(fault_text(&event.kind)),
-            outcome,
-        }
+        let outcome = judge(sequence, &event, tenant).unwrap_or_else(Outcome::Quarantine);
+        Self { sequence, tenant, id: Some(fault_text(event.id)), kind: Some(fault_text(event.kind)), outcome }
     }
 
     /// Its sequence in the log.
@@ -88,7 +82,7 @@ impl Step {
     }
 
     pub(super) fn fault(self, reason: &Refusal) -> Fault {
-        let reason = fault_text(&reason.to_string());
+        let reason = fault_text(reason.to_string());
         Fault { sequence: column_sequence(self.sequence), event_id: self.id, event_type: self.kind, reason }
     }
 }
@@ -179,9 +173,9 @@ impl Schema {
 }
 
 /// A text of an event as a column of `projection_faults` keeps it: without U+0000, and cut.
-fn fault_text(text: &str) -> String {
+fn fault_text(text: String) -> String {
     if text.len() <= MAX_FAULT_TEXT_CHARS && !text.contains('\0') {
-        return text.to_owned();
+        return text;
     }
     text.chars()
         .take(MAX_FAULT_TEXT_CHARS)
