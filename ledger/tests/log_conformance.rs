@@ -11,9 +11,8 @@ use trstctl_formats::{Class, Failure, StoreTime, StoredMessage};
 use trstctl_ledger::log::stream::StreamRequests;
 use trstctl_ledger::log::{
     Accounting, Appended, EventLog, Expected, JetStreamLog, LogError, LogReader, MemoryLog, NewMessage,
-    STREAM,
+    STREAM, StreamConfig,
 };
-use trstctl_ledger::restore::StreamConfig;
 use trstctl_ledger::wire::{ConnectOptions, Connection};
 
 /// Largest message of the servers used here.

@@ -8,9 +8,9 @@ use trstctl_engines::{NatsAuth, NatsCluster, NatsOptions, NatsServer, installed_
 use trstctl_formats::{Class, Digest, Failure};
 use trstctl_ledger::log::stream::{DEADLINE, StreamRequests};
 use trstctl_ledger::log::{
-    EventLog, Expected, JetStreamLog, JetStreamReader, LogError, LogReader, NewMessage, STREAM,
+    EventLog, Expected, JetStreamLog, JetStreamReader, LogError, LogReader, Mark, NewMessage, STREAM,
+    StreamConfig,
 };
-use trstctl_ledger::restore::{Mark, StreamConfig};
 use trstctl_ledger::wire::{ConnectOptions, Connection};
 
 fn every_server() -> Vec<NatsServer> {

@@ -12,7 +12,8 @@ use serde_json::json;
 use trstctl_engines::{NatsAuth, NatsOptions, installed_nats_servers};
 use trstctl_formats::backup::{Allow, Purpose, VerifyOptions, verify};
 use trstctl_formats::{Class, StoredMessage};
-use trstctl_ledger::restore::{RestoreOptions, Source, StreamConfig, TargetState};
+use trstctl_ledger::log::StreamConfig;
+use trstctl_ledger::restore::{RestoreOptions, Source, TargetState};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_with_odd_messages_and_gaps_everywhere_comes_back_bit_for_bit_and_survives_kill_9() {

@@ -9,7 +9,8 @@ use serde_json::json;
 use trstctl_engines::{NatsCluster, NatsOptions, installed_nats_servers};
 use trstctl_formats::StoredMessage;
 use trstctl_formats::backup::Allow;
-use trstctl_ledger::restore::{Method, RestoreOptions, Source, StreamConfig, TargetState};
+use trstctl_ledger::log::StreamConfig;
+use trstctl_ledger::restore::{Method, RestoreOptions, Source, TargetState};
 
 fn three() -> RestoreOptions {
     RestoreOptions { config: StreamConfig::new(STREAM, "events.>", 3), ..options() }

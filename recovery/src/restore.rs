@@ -10,9 +10,9 @@ use std::sync::Arc;
 use serde::Serialize;
 use trstctl_formats::backup::{Allow, Content, Cut, FormatVersion, Summary, Verified};
 use trstctl_formats::{Class, Failure, StoreTime};
-use trstctl_ledger::log::JetStreamLog;
+use trstctl_ledger::log::{JetStreamLog, StreamConfig};
 use trstctl_ledger::restore::{
-    self as ledger, Method, Numbering, Proven, Restore, Source, StreamConfig, TargetState, Written,
+    self as ledger, Method, Numbering, Proven, Restore, Source, TargetState, Written,
 };
 use trstctl_ledger::wire::{ConnectOptions, Connection};
 

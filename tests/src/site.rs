@@ -9,8 +9,7 @@ use std::process::Command;
 use tempfile::TempDir;
 use trstctl_engines::{Binary, NatsOptions, NatsServer, Postgres};
 use trstctl_ledger::history::History;
-use trstctl_ledger::log::{STREAM, seed};
-use trstctl_ledger::restore::StreamConfig;
+use trstctl_ledger::log::{STREAM, StreamConfig, seed};
 use trstctl_ledger::wire::{ConnectOptions, Connection};
 
 use crate::program::{Run, program};

@@ -10,12 +10,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::config::StreamConfig;
 use super::link::{Attempts, Link, Trouble};
+use super::mark::Mark;
 use super::new_message::message_id;
 use super::reader::JetStreamReader;
 use super::stream::{DEADLINE, StreamInfo, StreamRequests};
 use super::{Appended, EventLog, Expected, LogError, LogState, NewMessage};
-use crate::restore::{Mark, StreamConfig};
 use crate::wire::{ApiError, Connection, code, read_answer};
 
 /// Name of the stream.

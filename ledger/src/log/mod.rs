@@ -5,12 +5,15 @@
 //! names the range (trap 3).
 
 mod ack;
+mod config;
 mod deleted;
 mod error;
 mod jetstream;
 mod link;
+mod mark;
 mod memory;
 mod new_message;
+mod publisher;
 mod pulls;
 mod reader;
 mod seed;
@@ -22,9 +25,12 @@ use std::future::Future;
 use bytes::Bytes;
 use trstctl_formats::StoredMessage;
 
+pub use config::{DUPLICATE_WINDOW, PUBLISH_DUPLICATE_WINDOW, StreamConfig};
 pub use error::LogError;
 pub use jetstream::{JetStreamLog, STREAM};
+pub use mark::Mark;
 pub use memory::{MemoryLog, MemoryReader};
+pub(crate) use publisher::Publisher;
 pub use reader::JetStreamReader;
 pub use seed::seed;
 

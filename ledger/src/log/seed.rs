@@ -7,11 +7,12 @@ use bytes::Bytes;
 use serde_json::Value;
 use trstctl_formats::{Failure, StoreTime, StoredMessage};
 
-use super::LogError;
+use super::config::StreamConfig;
+use super::error::LogError;
 use super::jetstream::JetStreamLog;
+use super::publisher::Publisher;
 use super::stream::StreamRequests;
 use crate::history::{Entry, History, Keep};
-use crate::restore::{Publisher, StreamConfig};
 use crate::wire::{ApiError, Connection};
 
 /// Creates the stream and fills it. `progress` is told how many messages were sent.

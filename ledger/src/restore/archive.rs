@@ -14,13 +14,12 @@ use trstctl_formats::archive::{ArchiveStats, ArchiveWriter, MAX_RECORD_BYTES, re
 use trstctl_formats::backup::{Content, Messages};
 use trstctl_formats::{Class, Failure};
 
-use super::config::StreamConfig;
-use super::mark::Mark;
 use super::refusal::{self, Stage};
 use super::server::{ANSWER, Room, Server};
 use super::source::{Pass, Source};
 use super::upload::{ChunkWriter, Upload};
 use super::{Progress, RestoreOptions};
+use crate::log::{Mark, StreamConfig};
 use crate::wire::Connection;
 
 /// A restore that failed, and whether the server had begun it: what it then keeps under the name is ours to remove.

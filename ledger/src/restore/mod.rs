@@ -7,11 +7,8 @@
 
 mod archive;
 mod compare;
-mod config;
-mod mark;
 mod place;
 mod publish;
-mod publisher;
 mod read_back;
 mod refusal;
 mod server;
@@ -27,14 +24,11 @@ use trstctl_formats::backup::{Allow, Content, Lines};
 use trstctl_formats::{Failure, StoreTime};
 
 pub use compare::Difference;
-pub use config::{DUPLICATE_WINDOW, PUBLISH_DUPLICATE_WINDOW, StreamConfig};
-pub use mark::Mark;
 pub use publish::Numbering;
-pub use publisher::Publisher;
 pub use source::Source;
 pub use target::TargetState;
 
-use crate::log::JetStreamLog;
+use crate::log::{JetStreamLog, StreamConfig};
 use crate::wire::Connection;
 use place::Place;
 use server::Server;

@@ -12,14 +12,13 @@ use trstctl_formats::{Class, Failure};
 
 use super::archive::{Begun, Stopped};
 use super::compare::{Comparison, compare};
-use super::mark::Mark;
 use super::publish::Numbering;
 use super::refusal::{self, Stage};
 use super::server::{LiveStream, Server};
 use super::source::Source;
 use super::target::{self, Finding, Judgement, TargetState};
-use super::{DUPLICATE_WINDOW, NAME_WITHOUT_STREAM, PUBLISH_DUPLICATE_WINDOW, RestoreOptions, StreamConfig};
-use crate::log::{EventLog, LogReader};
+use super::{NAME_WITHOUT_STREAM, RestoreOptions};
+use crate::log::{DUPLICATE_WINDOW, EventLog, LogReader, Mark, PUBLISH_DUPLICATE_WINDOW, StreamConfig};
 
 /// The place, as one restore sees it.
 pub(super) struct Place<'a> {

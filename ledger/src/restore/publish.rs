@@ -12,8 +12,8 @@ use trstctl_formats::{Class, Failure, StoredMessage};
 
 use super::Progress;
 use super::compare::without_expectations;
-use super::publisher::Publisher;
 use super::source::{Pass, Source};
+use crate::log::Publisher;
 use crate::wire::{Connection, ServerVersion};
 
 /// Batches and messages read ahead.

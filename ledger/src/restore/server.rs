@@ -7,9 +7,7 @@ use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 use trstctl_formats::{Class, Failure};
 
-use super::config::StreamConfig;
-use super::mark::Mark;
-use crate::log::LogError;
+use crate::log::{LogError, Mark, StreamConfig};
 use crate::wire::{ApiError, Connection, code};
 
 /// Longest wait for the answer to one request.

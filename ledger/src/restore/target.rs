@@ -7,10 +7,8 @@ use trstctl_formats::backup::{Content, Lines};
 use trstctl_formats::{Class, Failure};
 
 use super::compare::{Comparison, Difference};
-use super::config::StreamConfig;
-use super::mark::Mark;
 use super::server::LiveStream;
-use crate::log::LogError;
+use crate::log::{LogError, Mark, StreamConfig};
 
 /// What stands where the log is to be restored. A target that no restore may touch is a [`Failure`] instead, of class
 /// `target_not_empty` or `target_differs`.

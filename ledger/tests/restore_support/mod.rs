@@ -16,10 +16,8 @@ use trstctl_formats::backup::{
     Allow, FormatVersion, Header, Purpose, Verified, VerifyOptions, Writer, verify,
 };
 use trstctl_formats::{Failure, StoreTime, StoredMessage};
-use trstctl_ledger::log::{EventLog, JetStreamLog, LogReader};
-use trstctl_ledger::restore::{
-    Method, Proven, Restore, RestoreOptions, Source, StreamConfig, TargetState, Written,
-};
+use trstctl_ledger::log::{EventLog, JetStreamLog, LogReader, StreamConfig};
+use trstctl_ledger::restore::{Method, Proven, Restore, RestoreOptions, Source, TargetState, Written};
 use trstctl_ledger::wire::{ConnectOptions, Connection};
 
 pub const STREAM: &str = "TRSTCTL_EVENTS";

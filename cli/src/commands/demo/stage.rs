@@ -3,8 +3,7 @@
 use trstctl_engines::{NatsOptions, NatsServer, Postgres, PostgresOptions};
 use trstctl_formats::Failure;
 use trstctl_ledger::history::History;
-use trstctl_ledger::log::{JetStreamLog, STREAM, seed};
-use trstctl_ledger::restore::StreamConfig;
+use trstctl_ledger::log::{JetStreamLog, STREAM, StreamConfig, seed};
 use trstctl_ledger::wire::{ConnectOptions, Connection};
 use trstctl_migrations::connect::Target;
 use trstctl_recovery::rebuild::{Database, Migrate};
