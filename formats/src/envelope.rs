@@ -4,7 +4,7 @@
 //! in the line, base64 in the message. Nothing is copied here but what duplicates of `actor` make necessary.
 
 use crate::event::Actor;
-use crate::json::{Fault, Member, Members, RawString, Value};
+use crate::json::{Cursor, Fault, Member, Members, RawString, Value};
 use crate::rfc3339::{self, WrittenTime};
 
 /// The fields as they stand in the text.
@@ -64,6 +64,40 @@ struct ActorSpans<'a> {
 pub(crate) const DEPTH_V1: u32 = 10_000;
 
 impl<'a> Envelope<'a> {
+    /// Reads a record line. The spelling of the writers is tried first: it takes a third of the time.
+    pub(crate) fn read_line(line: &'a [u8]) -> Result<Self, Fault> {
+        match Self::read_canonical_line(&mut Cursor::new(line)) {
+            Some(envelope) => Ok(envelope),
+            None => Self::read(line, Form::RecordLine),
+        }
+    }
+
+    /// Reads a line in the one spelling in which both writers write it; `None` for any other, and for what is wrong.
+    fn read_canonical_line(cursor: &mut Cursor<'a>) -> Option<Self> {
+        let mut envelope = Envelope::default();
+        cursor.expect(b"{\"id\":\"").ok()?;
+        envelope.id = cursor.string().ok()?;
+        cursor.expect(b",\"type\":\"").ok()?;
+        envelope.kind = cursor.string().ok()?;
+        cursor.expect(b",\"tenant_id\":\"").ok()?;
+        envelope.tenant_id = cursor.string().ok()?;
+        if cursor.take(b",\"v\":") {
+            envelope.version = Some(i64::try_from(cursor.integer().ok()?).ok()?);
+        }
+        cursor.expect(b",\"time\":\"").ok()?;
+        envelope.time = read_time(Value::String(cursor.string().ok()?)).ok()?;
+        if cursor.take(b",\"data\":") {
+            envelope.data = Data::Json(cursor.value(DEPTH_V1 - 1).ok()?);
+        }
+        if cursor.take(b",\"actor\":") {
+            envelope.actor.first = Some(read_canonical_actor(cursor)?);
+        }
+        cursor.expect(b"}").ok()?;
+        cursor.end().ok()?;
+        envelope.check_required(0).ok()?;
+        Some(envelope)
+    }
+
     /// Reads the whole text.
     pub(crate) fn read(text: &'a [u8], form: Form) -> Result<Self, Fault> {
         let mut envelope = Envelope::default();
@@ -213,6 +247,22 @@ impl<'a> ActorSpans<'a> {
 }
 
 const ACTOR: &str = "an actor: an object with a string `subject` and strings `roles`";
+
+/// An actor as both writers spell it; `None` for any other spelling.
+fn read_canonical_actor<'a>(cursor: &mut Cursor<'a>) -> Option<&'a [u8]> {
+    let from = cursor.place();
+    cursor.expect(b"{\"subject\":\"").ok()?;
+    cursor.string().ok()?;
+    if cursor.take(b",\"roles\":[\"") {
+        cursor.string().ok()?;
+        while cursor.take(b",\"") {
+            cursor.string().ok()?;
+        }
+        cursor.expect(b"]").ok()?;
+    }
+    cursor.expect(b"}").ok()?;
+    Some(cursor.since(from))
+}
 
 fn check_actor(span: &[u8]) -> Result<(), &'static str> {
     each_actor_field(span, |_| (), |roles| each_role(roles, |_, _| ()), || ())

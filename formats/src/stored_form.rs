@@ -32,18 +32,18 @@ impl<'a> StoredForm<'a> {
     }
 
     fn read_fields(cursor: &mut Cursor<'a>) -> Result<Self, Fault> {
-        cursor.expect("{\"id\":\"")?;
+        cursor.expect(b"{\"id\":\"")?;
         let id = cursor.string()?.raw;
-        cursor.expect(",\"type\":\"")?;
+        cursor.expect(b",\"type\":\"")?;
         let kind = cursor.string()?.raw;
-        cursor.expect(",\"tenant_id\":\"")?;
+        cursor.expect(b",\"tenant_id\":\"")?;
         let tenant_id = cursor.string()?.raw;
-        cursor.expect(",\"time\":\"")?;
+        cursor.expect(b",\"time\":\"")?;
         let time = cursor.string()?.raw;
         let version = if cursor.take(b",\"v\":") { Some(cursor.integer()?) } else { None };
         let data = if cursor.take(b",\"data\":\"") { Some(cursor.string()?.raw) } else { None };
         let actor = StoredActor::read(cursor)?;
-        cursor.expect("}")?;
+        cursor.expect(b"}")?;
         cursor.end()?;
         Ok(Self { id, kind, tenant_id, time, version, data, actor })
     }
@@ -58,15 +58,15 @@ impl<'a> StoredActor<'a> {
         let mut roles = None;
         if cursor.take(b",\"roles\":[") {
             let from = cursor.place();
-            cursor.expect("\"")?;
+            cursor.expect(b"\"")?;
             cursor.string()?;
             while cursor.take(b",\"") {
                 cursor.string()?;
             }
             roles = Some(cursor.since(from));
-            cursor.expect("]")?;
+            cursor.expect(b"]")?;
         }
-        cursor.expect("}")?;
+        cursor.expect(b"}")?;
         Ok(Some(Self { subject, roles }))
     }
 }

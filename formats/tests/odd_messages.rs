@@ -134,9 +134,9 @@ fn messages() -> impl Strategy<Value = Vec<StoredMessage>> {
             let mut message = StoredMessage {
                 sequence,
                 stored_at: StoreTime(stored_at),
-                subject: Bytes::from(Vec::<u8>::from(subject)),
-                headers: Bytes::from(Vec::<u8>::from(headers)),
-                payload: Bytes::from(Vec::<u8>::from(payload)),
+                subject: Bytes::from(subject),
+                headers: Bytes::from(headers),
+                payload: Bytes::from(payload),
             };
             if usual {
                 let id = Event::from_stored(&message.payload).map(|event| event.id).unwrap_or_default();

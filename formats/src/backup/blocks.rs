@@ -4,7 +4,7 @@
 //! So memory stays bounded whatever the size of the file, and buffers are not allocated again and again.
 
 use std::ops::Deref;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Usual size of a buffer.
 pub(crate) const BLOCK_BYTES: usize = 256 << 10;
@@ -23,6 +23,7 @@ pub(crate) struct Pool {
 struct PoolState {
     used_bytes: usize,
     spare: Vec<Vec<u8>>,
+    spare_bytes: usize,
 }
 
 impl Pool {
@@ -52,8 +53,11 @@ impl Buffer {
     pub(crate) fn take(pool: &Arc<Pool>, len: usize, held_bytes: usize) -> Self {
         let len = len.max(BLOCK_BYTES);
         let mut state = pool.wait_for(len, held_bytes);
-        state.used_bytes += len;
-        let spare = if len == BLOCK_BYTES { state.spare.pop() } else { None };
+        let spare =
+            state.spare.iter().position(|spare| spare.len() >= len).map(|at| state.spare.swap_remove(at));
+        let spare_bytes = spare.as_ref().map_or(0, Vec::len);
+        state.spare_bytes -= spare_bytes;
+        state.used_bytes += spare_bytes.max(len);
         drop(state);
         Self { bytes: spare.unwrap_or_else(|| vec![0; len]), filled: 0, pool: Arc::clone(pool) }
     }
@@ -93,7 +97,7 @@ impl Buffer {
     /// Makes the first `len` bytes a block that lies at `offset` of the stream.
     pub(crate) fn into_block(mut self, len: usize, offset: u64) -> Block {
         self.filled = len;
-        Block { buffer: self, offset }
+        Block { buffer: self, offset, has_cr: OnceLock::new() }
     }
 }
 
@@ -110,7 +114,8 @@ impl Drop for Buffer {
         let bytes = std::mem::take(&mut self.bytes);
         let mut state = self.pool.lock();
         state.used_bytes -= bytes.len();
-        if bytes.len() == BLOCK_BYTES {
+        if state.used_bytes + state.spare_bytes + bytes.len() <= POOL_BYTES {
+            state.spare_bytes += bytes.len();
             state.spare.push(bytes);
         }
         drop(state);
@@ -123,6 +128,14 @@ pub(crate) struct Block {
     buffer: Buffer,
     /// Where they lie in the stream.
     pub(crate) offset: u64,
+    has_cr: OnceLock<bool>,
+}
+
+impl Block {
+    /// Whether there is a CR among them: looked for once, whoever asks.
+    pub(crate) fn has_cr(&self) -> bool {
+        *self.has_cr.get_or_init(|| memchr::memchr(b'\r', self).is_some())
+    }
 }
 
 impl Deref for Block {

@@ -167,20 +167,20 @@ pub(crate) fn read_unsigned(value: Value<'_>) -> Result<Option<u64>, &'static st
 fn read_v2(line: &[u8]) -> Result<Header, Fault> {
     let text = str::from_utf8(line).map_err(|error| Fault::new(error.valid_up_to(), "UTF-8"))?;
     let mut cursor = Cursor::new(text.as_bytes());
-    cursor.expect("{\"format\":\"trstctl-event-log-backup\",\"version\":2,\"created_at\":\"")?;
+    cursor.expect(b"{\"format\":\"trstctl-event-log-backup\",\"version\":2,\"created_at\":\"")?;
     let at = cursor.place();
     let created_at = rfc3339::parse_utc(cursor.string()?.raw).ok_or(Fault::new(at, "a time in UTC"))?;
     let mut deployment_id = None;
     if cursor.take(b",\"deployment_id\":\"") {
         deployment_id = Some(decoded(read_string(&mut cursor)?));
     }
-    cursor.expect(",\"stream\":\"")?;
+    cursor.expect(b",\"stream\":\"")?;
     let stream = decoded(read_string(&mut cursor)?);
-    cursor.expect(",\"first_sequence\":")?;
+    cursor.expect(b",\"first_sequence\":")?;
     let first_sequence = cursor.integer()?;
-    cursor.expect(",\"event_cut_sequence\":")?;
+    cursor.expect(b",\"event_cut_sequence\":")?;
     let event_cut_sequence = cursor.integer()?;
-    cursor.expect("}")?;
+    cursor.expect(b"}")?;
     cursor.end()?;
     let created_at = created_at.clamped();
     Ok(Header {

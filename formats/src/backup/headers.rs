@@ -115,7 +115,7 @@ impl<'a> InLine<'a> {
             read_pair(cursor)?;
         }
         let pairs = cursor.since(from);
-        cursor.expect("]")?;
+        cursor.expect(b"]")?;
         Ok(InLine::Pairs(pairs))
     }
 
@@ -162,19 +162,19 @@ pub(crate) fn message_id_block(id: &[u8]) -> Vec<u8> {
 }
 
 fn read_pair<'a>(cursor: &mut Cursor<'a>) -> Result<(&'a [u8], &'a [u8]), Fault> {
-    cursor.expect("[\"")?;
+    cursor.expect(b"[\"")?;
     let at = cursor.place();
     let name = read_string(cursor)?;
     if name.is_empty() || name.contains(&b':') || breaks_line(name) {
         return Err(Fault::new(at, "a header name, not empty and without `:`, CR and LF"));
     }
-    cursor.expect(",\"")?;
+    cursor.expect(b",\"")?;
     let at = cursor.place();
     let value = read_string(cursor)?;
     if breaks_line(value) {
         return Err(Fault::new(at, "a header value without CR and LF"));
     }
-    cursor.expect("]")?;
+    cursor.expect(b"]")?;
     Ok((name, value))
 }
 

@@ -64,7 +64,7 @@ pub(crate) struct RecordV1<'a> {
 impl<'a> RecordV1<'a> {
     /// Reads a line without its newline.
     pub(crate) fn read(line: &'a [u8]) -> Result<Self, Fault> {
-        Ok(Self { envelope: Envelope::read(line, Form::RecordLine)? })
+        Ok(Self { envelope: Envelope::read_line(line)? })
     }
 
     /// Whether the line says that it is a trailer.

@@ -221,10 +221,10 @@ impl<'a> RecordV2<'a> {
     /// Reads a line without its newline. The line must be UTF-8, hence the type.
     pub(crate) fn read(line: &'a str) -> Result<Self, Fault> {
         let mut cursor = Cursor::new(line.as_bytes());
-        cursor.expect("{\"seq\":")?;
+        cursor.expect(b"{\"seq\":")?;
         let sequence = cursor.integer()?;
         let subject = read_subject(&mut cursor)?;
-        cursor.expect(",\"stored_at\":\"")?;
+        cursor.expect(b",\"stored_at\":\"")?;
         let stored_at = read_stored_at(&mut cursor)?;
         let body = if cursor.take(b",\"headers_b64\":\"") {
             read_raw(&mut cursor, true)?
@@ -235,7 +235,7 @@ impl<'a> RecordV2<'a> {
         } else {
             Body::Event(EventBody::read(&mut cursor)?)
         };
-        cursor.expect("}")?;
+        cursor.expect(b"}")?;
         cursor.end()?;
         Ok(Self { sequence, stored_at, subject, body })
     }
@@ -292,7 +292,7 @@ fn read_subject<'a>(cursor: &mut Cursor<'a>) -> Result<Subject<'a>, Fault> {
         }
         return Ok(Subject::Base64(text));
     }
-    cursor.expect(",\"subject\":\"")?;
+    cursor.expect(b",\"subject\":\"")?;
     Ok(Subject::Text(read_string(cursor)?))
 }
 
@@ -332,7 +332,7 @@ fn read_raw<'a>(cursor: &mut Cursor<'a>, with_headers: bool) -> Result<Body<'a>,
         if headers.is_empty() {
             return Err(Fault::new(at, "no `headers_b64` where there is no header block"));
         }
-        cursor.expect(",\"raw_b64\":\"")?;
+        cursor.expect(b",\"raw_b64\":\"")?;
     }
     Ok(Body::Raw { headers, payload: read_base64(cursor)? })
 }
@@ -341,15 +341,15 @@ impl<'a> EventBody<'a> {
     fn read(cursor: &mut Cursor<'a>) -> Result<Self, Fault> {
         let headers_at = cursor.place();
         let headers = headers::InLine::read(cursor)?;
-        cursor.expect(",\"id\":\"")?;
+        cursor.expect(b",\"id\":\"")?;
         let id = read_string(cursor)?;
         headers.check(id).map_err(|expected| Fault::new(headers_at, expected))?;
-        cursor.expect(",\"type\":\"")?;
+        cursor.expect(b",\"type\":\"")?;
         let kind = read_string(cursor)?;
-        cursor.expect(",\"tenant_id\":\"")?;
+        cursor.expect(b",\"tenant_id\":\"")?;
         let tenant_id = read_string(cursor)?;
         let version = if cursor.take(b",\"v\":") { Some(cursor.integer()?) } else { None };
-        cursor.expect(",\"time\":\"")?;
+        cursor.expect(b",\"time\":\"")?;
         let time = read_string(cursor)?;
         let data = Data::read(cursor)?;
         let actor = ActorBody::read(cursor)?;
@@ -446,15 +446,15 @@ impl<'a> ActorBody<'a> {
         let mut roles = None;
         if cursor.take(b",\"roles\":[") {
             let from = cursor.place();
-            cursor.expect("\"")?;
+            cursor.expect(b"\"")?;
             read_string(cursor)?;
             while cursor.take(b",\"") {
                 read_string(cursor)?;
             }
             roles = Some(cursor.since(from));
-            cursor.expect("]")?;
+            cursor.expect(b"]")?;
         }
-        cursor.expect("}")?;
+        cursor.expect(b"}")?;
         Ok(Some(Self { subject, roles }))
     }
 }

@@ -176,27 +176,24 @@ impl TrailerV2 {
     pub(crate) fn read(line: &[u8]) -> Result<Self, Fault> {
         let text = str::from_utf8(line).map_err(|error| Fault::new(error.valid_up_to(), "UTF-8"))?;
         let mut cursor = Cursor::new(text.as_bytes());
-        cursor.expect("{\"format\":\"trstctl-event-log-backup-trailer\",\"sha256\":\"")?;
+        cursor.expect(b"{\"format\":\"trstctl-event-log-backup-trailer\",\"sha256\":\"")?;
         let sha256 = read_digest(&mut cursor)?;
-        cursor.expect(",\"merkle_root\":\"")?;
+        cursor.expect(b",\"merkle_root\":\"")?;
         let merkle_root = read_digest(&mut cursor)?;
-        let mut integers = [0; 4];
-        for (integer, name) in integers.iter_mut().zip([
-            ",\"records\":",
-            ",\"first_sequence\":",
-            ",\"last_sequence\":",
-            ",\"event_cut_sequence\":",
-        ]) {
-            cursor.expect(name)?;
-            *integer = cursor.integer()?;
-        }
-        let [records, first_sequence, last_sequence, event_cut_sequence] = integers;
-        cursor.expect(",\"gaps\":")?;
+        cursor.expect(b",\"records\":")?;
+        let records = cursor.integer()?;
+        cursor.expect(b",\"first_sequence\":")?;
+        let first_sequence = cursor.integer()?;
+        cursor.expect(b",\"last_sequence\":")?;
+        let last_sequence = cursor.integer()?;
+        cursor.expect(b",\"event_cut_sequence\":")?;
+        let event_cut_sequence = cursor.integer()?;
+        cursor.expect(b",\"gaps\":")?;
         let gaps = read_list(&mut cursor, MAX_GAP_RANGES, read_gap)?;
-        cursor.expect(",\"tenants\":")?;
+        cursor.expect(b",\"tenants\":")?;
         let tenants = read_list(&mut cursor, MAX_TENANTS, read_tenant)?;
         let authentication = Authentication::read(&mut cursor)?;
-        cursor.expect("}")?;
+        cursor.expect(b"}")?;
         cursor.end()?;
         Ok(Self {
             sha256,
@@ -304,7 +301,7 @@ fn read_list<'a, T>(
         return Ok(None);
     }
     let mut list = Vec::new();
-    cursor.expect("[")?;
+    cursor.expect(b"[")?;
     if cursor.take(b"]") {
         return Ok(Some(list));
     }
@@ -317,27 +314,27 @@ fn read_list<'a, T>(
             break;
         }
     }
-    cursor.expect("]")?;
+    cursor.expect(b"]")?;
     Ok(Some(list))
 }
 
 fn read_gap(cursor: &mut Cursor<'_>) -> Result<(u64, u64), Fault> {
-    cursor.expect("[")?;
+    cursor.expect(b"[")?;
     let first = cursor.integer()?;
-    cursor.expect(",")?;
+    cursor.expect(b",")?;
     let last = cursor.integer()?;
-    cursor.expect("]")?;
+    cursor.expect(b"]")?;
     Ok((first, last))
 }
 
 fn read_tenant(cursor: &mut Cursor<'_>) -> Result<TenantHead, Fault> {
-    cursor.expect("{\"tenant_id\":\"")?;
+    cursor.expect(b"{\"tenant_id\":\"")?;
     let id = read_string(cursor)?.into();
-    cursor.expect(",\"records\":")?;
+    cursor.expect(b",\"records\":")?;
     let records = cursor.integer()?;
-    cursor.expect(",\"merkle_root\":\"")?;
+    cursor.expect(b",\"merkle_root\":\"")?;
     let merkle_root = read_digest(cursor)?;
-    cursor.expect("}")?;
+    cursor.expect(b"}")?;
     Ok(TenantHead { id, records, merkle_root })
 }
 
@@ -349,7 +346,7 @@ impl Authentication {
         let mut key_id = [0; 8];
         read_hex(cursor, &mut key_id)?;
         let covered_bytes = cursor.place();
-        cursor.expect(",\"hmac_sha256\":\"")?;
+        cursor.expect(b",\"hmac_sha256\":\"")?;
         let hmac_sha256 = read_digest(cursor)?;
         Ok(Some(Self { key_id: hex::encode(key_id), hmac_sha256, covered_bytes }))
     }

@@ -130,7 +130,13 @@ impl<W: Write> Writer<W> {
                 return Err(WriteError::NotInVersion1 { sequence: message.sequence, reason });
             }
         };
-        self.end_line(from, message.sequence)?;
+        self.end_line(from, message.sequence).map_err(|error| match error {
+            WriteError::LineTooLong { sequence, line_bytes, max_bytes } => WriteError::NotInVersion1 {
+                sequence,
+                reason: format!("its line would have {line_bytes} bytes, more than {max_bytes}"),
+            },
+            other => other,
+        })?;
         if let Some(time) = time.and_then(|time| time.exact()) {
             widen(&mut self.time_range, time);
         }

@@ -17,16 +17,17 @@ impl<'a> Cursor<'a> {
 
     /// Takes `word` when it comes next.
     #[inline]
-    pub(crate) fn take(&mut self, word: &[u8]) -> bool {
-        let taken = self.text[self.at..].starts_with(word);
-        self.at += if taken { word.len() } else { 0 };
+    pub(crate) fn take<const N: usize>(&mut self, word: &[u8; N]) -> bool {
+        // The length is known to the compiler: a comparison of a few words.
+        let taken = self.text[self.at..].first_chunk::<N>() == Some(word);
+        self.at += if taken { N } else { 0 };
         taken
     }
 
     /// Takes `word`, which must come next.
     #[inline]
-    pub(crate) fn expect(&mut self, word: &'static str) -> Result<(), Fault> {
-        if self.take(word.as_bytes()) { Ok(()) } else { Err(self.fault(word)) }
+    pub(crate) fn expect<const N: usize>(&mut self, word: &'static [u8; N]) -> Result<(), Fault> {
+        if self.take(word) { Ok(()) } else { Err(self.fault(std::str::from_utf8(word).unwrap_or_default())) }
     }
 
     /// Takes a string's bytes and its closing quote; the opening one was taken.

@@ -82,21 +82,15 @@ impl Findings {
 
     /// Adds the next block.
     pub(crate) fn add(&mut self, facts: BlockFacts) {
-        let to_file = |fault: LineFault, lines: u64| LineFault { line: lines + fault.line + 1, ..fault };
-        if let Some(fault) = facts.malformed {
-            self.malformed.get_or_insert(to_file(fault, self.lines));
-        }
+        let lines = self.lines;
+        let in_file = |fault: LineFault| LineFault { line: lines + fault.line + 1, ..fault };
+        keep_first(&mut self.malformed, facts.malformed.map(in_file));
         if let Some(block) = &facts.block {
             for record in &facts.records {
                 self.add_record(block, record);
             }
         }
-        if let Some(fault) = facts.trailer {
-            let fault = to_file(fault, self.lines);
-            if self.inconsistent.as_ref().is_none_or(|first| first.line > fault.line) {
-                self.inconsistent = Some(fault);
-            }
-        }
+        keep_first(&mut self.inconsistent, facts.trailer.map(in_file));
         self.lines += facts.lines;
     }
 
@@ -131,7 +125,7 @@ impl Findings {
             );
             let what =
                 format!("expected {expected} (a restore makes a subject of the type, a header of the id)");
-            self.malformed.get_or_insert(LineFault { what, ..fault });
+            keep_first(&mut self.malformed, Some(LineFault { what, ..fault }));
         }
     }
 
@@ -189,6 +183,15 @@ impl Findings {
             FormatVersion::V2 => Some(self.fold.content_through(last)),
         };
         Ok((last, content))
+    }
+}
+
+/// Keeps the fault of the lower line.
+fn keep_first(first: &mut Option<LineFault>, fault: Option<LineFault>) {
+    if let Some(fault) = fault
+        && first.as_ref().is_none_or(|first| first.line > fault.line)
+    {
+        *first = Some(fault);
     }
 }
 

@@ -32,6 +32,13 @@ impl LineEnds {
         }
     }
 
+    fn feed_block(&mut self, block: &Block, mut update: impl FnMut(&[u8])) {
+        match self {
+            LineEnds::WithoutCr { held: false } if !block.has_cr() => update(block),
+            _ => self.feed(block, update),
+        }
+    }
+
     fn feed(&mut self, bytes: &[u8], mut update: impl FnMut(&[u8])) {
         let LineEnds::WithoutCr { held } = self else { return update(bytes) };
         if bytes.is_empty() {
@@ -62,7 +69,7 @@ pub(crate) fn sha256(version: FormatVersion, blocks: Receiver<Arc<Block>>) -> Di
     let mut digest = Sha256::new();
     let mut line_ends = LineEnds::of(version);
     for block in blocks {
-        line_ends.feed(&block, |bytes| digest.update(bytes));
+        line_ends.feed_block(&block, |bytes| digest.update(bytes));
     }
     Digest(digest.finalize().into())
 }
@@ -71,7 +78,7 @@ pub(crate) fn sha256(version: FormatVersion, blocks: Receiver<Arc<Block>>) -> Di
 pub(crate) fn mac(version: FormatVersion, mut mac: HmacSha256, blocks: Receiver<Arc<Block>>) -> Digest {
     let mut line_ends = LineEnds::of(version);
     for block in blocks {
-        line_ends.feed(&block, |bytes| mac.update(bytes));
+        line_ends.feed_block(&block, |bytes| mac.update(bytes));
     }
     finish_mac(mac)
 }
