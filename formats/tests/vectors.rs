@@ -618,6 +618,7 @@ fn every_case_has_its_file_and_every_file_its_case() {
             std::fs::remove_file(folder().join(name)).unwrap();
         }
         for (name, bytes) in &cases {
+            #[allow(clippy::disallowed_methods, reason = "a vector is part of the sources, not an output")]
             std::fs::write(folder().join(name), bytes).unwrap();
         }
     }

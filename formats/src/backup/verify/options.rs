@@ -31,7 +31,7 @@ pub struct VerifyOptions<'a> {
     pub identities: &'a [Identity],
     /// The part that a restore would take.
     pub cut: Cut,
-    /// Compute [`Verified::part`] for version 1 too (costs a version 2 line and its hash for each record).
+    /// Compute [`crate::backup::Verified::part`] for version 1 too (costs a version 2 line and its hash for each record).
     pub part_of_version_1: Allow,
     /// Called now and then with the bytes of the file read so far.
     pub progress: Option<&'a (dyn Fn(u64) + Sync)>,
