@@ -16,12 +16,12 @@ use super::dangling::dangling;
 use super::digests::digest;
 use super::error::{During, ReadModelError};
 use super::load::Loading;
-use super::report::{RebuildReport, Timings};
+use super::report::{DanglingCount, RebuildReport, Timings};
 use super::schema::{self, Schema};
 use super::session::Session;
 use super::swap::{self, Dropped, Position};
 use crate::log::EventLog;
-use crate::projection::Table;
+use crate::projection::{ModelDigest, Table};
 
 /// How to rebuild.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,11 +139,7 @@ impl Exclusive {
         let dropped = swap::drop_gently(&self.session, &retired).await?;
         built.timings.drop = take_lap(&mut lap);
         progress(Progress::Checking);
-        let snapshot = self.session.begin_snapshot().await?;
-        let live = Schema::live();
-        let digests_checkpoint = apply::read_checkpoint(&snapshot).await?;
-        let digests = digest(&snapshot, &live).await?;
-        let dangling = dangling(&snapshot, &live).await?;
+        let (checked, ()) = tokio::try_join!(check(&mut self.session), analyze(target))?;
         built.timings.check = take_lap(&mut lap);
         built.timings.total = begun.elapsed();
         Ok(RebuildReport {
@@ -152,9 +148,9 @@ impl Exclusive {
             projected: built.position.counts.projected,
             not_projected: built.position.counts.not_projected,
             faults: built.position.counts.quarantined,
-            digests,
-            digests_checkpoint,
-            dangling,
+            digests: checked.digests,
+            digests_checkpoint: checked.checkpoint,
+            dangling: checked.dangling,
             spills: built.spills,
             swap_attempts,
             leftover: (dropped == Dropped::StillRead).then(|| retired.to_string()),
@@ -179,7 +175,6 @@ impl Exclusive {
         progress(Progress::Indexing);
         let mut lap = Instant::now();
         self.shadow.add(self.session.client(), Phase::Access).await?;
-        self.analyze().await?;
         let timings = Timings {
             read_and_fold: loaded.read_and_fold,
             write: loaded.write,
@@ -189,12 +184,29 @@ impl Exclusive {
         let position = Position { sequence: through, counts: loaded.counts, events: loaded.events };
         Ok(Built { position, spills: loaded.spills, timings })
     }
+}
 
-    /// Statistics, so that the first readers of the new model get good plans.
-    async fn analyze(&self) -> Result<(), ReadModelError> {
-        let tables = Table::ALL.map(|table| self.shadow.table(table)).join(", ");
-        self.session.client().batch_execute(&format!("ANALYZE {tables}")).await.during("gathering statistics")
-    }
+/// What the new model holds, read back.
+struct Checked {
+    checkpoint: u64,
+    digests: ModelDigest,
+    dangling: Vec<DanglingCount>,
+}
+
+async fn check(session: &mut Session) -> Result<Checked, ReadModelError> {
+    let snapshot = session.begin_snapshot().await?;
+    let live = Schema::live();
+    let checkpoint = apply::read_checkpoint(&snapshot).await?;
+    let digests = digest(&snapshot, &live).await?;
+    Ok(Checked { checkpoint, digests, dangling: dangling(&snapshot, &live).await? })
+}
+
+/// First statistics of the new tables, from small samples: the server refines them by itself.
+async fn analyze(target: &Target) -> Result<(), ReadModelError> {
+    let session = Session::open(target).await?;
+    let tables = Table::ALL.map(|table| Schema::live().table(table)).join(", ");
+    let sql = format!("SET default_statistics_target = 20; ANALYZE {tables}");
+    session.client().batch_execute(&sql).await.during("gathering statistics")
 }
 
 /// A shadow that holds the fold of the log up to a position.

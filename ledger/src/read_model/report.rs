@@ -63,9 +63,9 @@ pub struct DanglingCount {
 pub struct Timings {
     /// Reading the log and folding, and all writing that had to happen between.
     pub read_and_fold: Duration,
-    /// Writing what was folded last.
+    /// Writing what was folded last, and keys.
     pub write: Duration,
-    /// Keys, indexes, policies, grants, statistics.
+    /// Indexes, policies, grants.
     pub index: Duration,
     /// Catching up with what arrived meanwhile.
     pub catch_up: Duration,
@@ -73,7 +73,7 @@ pub struct Timings {
     pub swap: Duration,
     /// Dropping the old model.
     pub drop: Duration,
-    /// Reading back: digests and dangling references.
+    /// Reading back: digests and dangling references; and statistics.
     pub check: Duration,
     /// All of it.
     pub total: Duration,

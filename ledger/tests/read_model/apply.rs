@@ -96,7 +96,10 @@ async fn poison_event_stops_nothing_and_is_kept_as_a_fault() {
     let applied = model.catch_up(&log, of(200)).await.unwrap();
     assert!(applied.counts.quarantined > 10, "{:?}", applied.counts);
     let expected = reference(&log.all()).rows(Table::ProjectionFaults).count();
-    assert_eq!(model.digests().await.unwrap().1.table(Table::ProjectionFaults).rows, expected as u64);
+    let faults = model.faults(3).await.unwrap();
+    assert_eq!((faults.total, faults.first.len()), (expected as u64, 3));
+    assert!(faults.first.is_sorted_by_key(|fault| fault.sequence) && !faults.first[0].reason.is_empty());
+    assert_eq!(model.faults(0).await.unwrap().first, []);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod apply;
 mod diff;
+mod properties;
 mod rebuild;
 mod roles;
 mod support;
