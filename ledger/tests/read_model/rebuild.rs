@@ -226,7 +226,8 @@ async fn rebuild_killed_at_any_step_leaves_the_old_model_and_the_next_run_cleans
     let (old, new, dsn) = (BentLog::history(31, 400), BentLog::history(32, 3_000), migrated());
     let model = model(&dsn).await;
     let before = rebuild(&model, &old).await.digests;
-    let steps: [(usize, fn(Progress) -> bool); 6] = [
+    type AtStep = fn(Progress) -> bool;
+    let steps: [(usize, AtStep); 6] = [
         (1 << 28, |p| matches!(p, Progress::Reading { events, .. } if events > 1_000)),
         (100_000, |p| matches!(p, Progress::Reading { events, .. } if events > 2_000)),
         (1 << 28, |p| matches!(p, Progress::Writing { .. })),
