@@ -128,14 +128,10 @@ async fn serve(socket: TcpStream, scripted: Arc<Mutex<Scripted>>) -> std::io::Re
                         .iter()
                         .find(|(prefix, _)| reply.starts_with(*prefix))
                         .map(|(_, sid)| sid);
-                    for (subject, ack, payload) in answers {
-                        let text = format!(
-                            "MSG {subject} {} {ack} {}\r\n{payload}\r\n",
-                            sid.unwrap(),
-                            payload.len()
-                        );
-                        write.write_all(text.as_bytes()).await?;
-                    }
+                    let texts = answers.iter().map(|(subject, ack, payload)| {
+                        format!("MSG {subject} {} {ack} {}\r\n{payload}\r\n", sid.unwrap(), payload.len())
+                    });
+                    write.write_all(texts.collect::<String>().as_bytes()).await?;
                 }
             }
             _ => {}
@@ -145,18 +141,27 @@ async fn serve(socket: TcpStream, scripted: Arc<Mutex<Scripted>>) -> std::io::Re
     Ok(())
 }
 
+/// What was read of a scripted log: sequences and gaps.
+type Reading = Result<(Vec<u64>, Vec<(u64, u64)>), LogError>;
+
 /// Reads `1..=through` of a scripted log.
-async fn read(script: Script, through: u64) -> Result<(Vec<u64>, Vec<(u64, u64)>), LogError> {
+async fn read(script: Script, through: u64) -> Reading {
+    read_and_count(script, through).await.0
+}
+
+/// Also counts the questions for the list of deleted sequences.
+async fn read_and_count(script: Script, through: u64) -> (Reading, usize) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("nats://{}", listener.local_addr().unwrap());
     let scripted = Arc::new(Mutex::new(Scripted { script, infos: 0, consumers: Vec::new() }));
+    let served = Arc::clone(&scripted);
     let server = tokio::spawn(async move {
         while let Ok((socket, _)) = listener.accept().await {
-            tokio::spawn(serve(socket, scripted.clone()));
+            tokio::spawn(serve(socket, served.clone()));
         }
     });
-    let log = JetStreamLog::of(Connection::connect(&ConnectOptions::new(url)).await?, "L");
     let outcome = async {
+        let log = JetStreamLog::of(Connection::connect(&ConnectOptions::new(url)).await?, "L");
         let mut reader = log.read(1, through).await?;
         let mut sequences = Vec::new();
         while let Some(batch) = reader.next_batch().await? {
@@ -166,7 +171,8 @@ async fn read(script: Script, through: u64) -> Result<(Vec<u64>, Vec<(u64, u64)>
     };
     let outcome = outcome.await;
     server.abort();
-    outcome
+    let questions = scripted.lock().unwrap().infos;
+    (outcome, questions)
 }
 
 #[tokio::test]
@@ -215,6 +221,29 @@ async fn gaps_that_the_list_leaves_out_are_confirmed_one_by_one() {
         ..Script::default()
     };
     assert_eq!(read(script, 12).await.unwrap(), (vec![1, 4, 9], vec![(2, 3), (5, 8), (10, 12)]));
+}
+
+#[tokio::test]
+async fn many_gaps_that_the_list_leaves_out_cost_few_questions_for_it() {
+    let stored: Vec<u64> = (1..=200).map(|number| number * 2).collect();
+    let script =
+        Script { stored: stored.clone(), last: 400, delivered: vec![stored.clone()], ..Script::default() };
+    let (outcome, questions) = read_and_count(script, 400).await;
+    let gaps = (0..200).map(|number| (number * 2 + 1, number * 2 + 1)).collect::<Vec<_>>();
+    assert_eq!(outcome.unwrap(), (stored, gaps));
+    assert!(questions < 50, "{questions} questions for the list");
+}
+
+#[tokio::test]
+async fn a_message_missing_between_gaps_is_read_from_another_replica() {
+    let script = Script {
+        stored: vec![2, 4, 6, 8, 10],
+        last: 10,
+        delivered: vec![vec![2, 4, 8, 10], vec![6, 8, 10]],
+        ..Script::default()
+    };
+    let gaps = vec![(1, 1), (3, 3), (5, 5), (7, 7), (9, 9)];
+    assert_eq!(read(script, 10).await.unwrap(), (vec![2, 4, 6, 8, 10], gaps));
 }
 
 #[tokio::test]

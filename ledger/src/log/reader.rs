@@ -53,6 +53,8 @@ pub struct JetStreamReader {
     /// Nothing more is expected: the leader is to be asked whether that is so.
     doubt: Doubt,
     attempts: Attempts,
+    /// Of what was received, the leader has confirmed the gaps below this sequence.
+    confirmed_below: u64,
     accounting: Accounting,
     phase: Phase,
 }
@@ -92,6 +94,7 @@ impl JetStreamReader {
             news: 0,
             doubt: Doubt::None,
             attempts: Attempts::new(),
+            confirmed_below: 0,
             accounting: Accounting::default(),
             phase: Phase::Reading,
         };
@@ -168,14 +171,14 @@ impl JetStreamReader {
         Ok(())
     }
 
-    /// Takes what was received, up to a gap that is not on the list: the messages before it leave first, and no error may
-    /// lose them.
+    /// Takes what was received, up to a gap that is not known to be one: the messages before it leave first, and no error
+    /// may lose them.
     async fn take_received(&mut self) -> Result<Vec<StoredMessage>, Trouble> {
         let mut batch = Vec::with_capacity(self.received.len());
         while let Some(sequence) = self.received.front().map(|delivered| delivered.message.sequence) {
             let skipped = self.next..=sequence.saturating_sub(1).min(self.through);
             let smooth = sequence >= self.next
-                && (skipped.is_empty() || self.listed_as_deleted(*skipped.start(), *skipped.end()));
+                && (skipped.is_empty() || self.is_known_gap(*skipped.start(), *skipped.end()));
             if !smooth && !batch.is_empty() {
                 break;
             }
@@ -183,7 +186,8 @@ impl JetStreamReader {
                 return Err(self.missing(sequence, sequence));
             }
             if !smooth {
-                self.confirm_deleted(*skipped.start(), *skipped.end()).await?;
+                self.confirm_gaps().await?;
+                continue;
             }
             if !skipped.is_empty() {
                 self.skip_through(*skipped.end());
@@ -222,7 +226,11 @@ impl JetStreamReader {
         }
     }
 
-    fn listed_as_deleted(&self, first: u64, last: u64) -> bool {
+    fn is_known_gap(&self, first: u64, last: u64) -> bool {
+        last < self.confirmed_below || self.is_listed_as_deleted(first, last)
+    }
+
+    fn is_listed_as_deleted(&self, first: u64, last: u64) -> bool {
         unlisted(&self.before, first, last).is_empty()
     }
 
@@ -230,7 +238,7 @@ impl JetStreamReader {
     async fn ask_whether_rest_is_gone(&mut self) -> Result<(), Trouble> {
         let last = self.through;
         // The first message that the leader still has settles it; usually that is the very next one.
-        if !self.listed_as_deleted(self.next, self.next)
+        if !self.is_listed_as_deleted(self.next, self.next)
             && self.first_existing(vec![(self.next, self.next)]).await?.is_some()
         {
             return Ok(());
@@ -242,19 +250,43 @@ impl JetStreamReader {
         Ok(())
     }
 
-    /// Every sequence of a skipped range is gone, on the leader's word; otherwise the consumer's replica is not to be
-    /// relied upon, and the next one begins at the missing sequence.
-    async fn confirm_deleted(&mut self, first: u64, last: u64) -> Result<(), Trouble> {
+    /// What was received begins after a gap. Every sequence that it leaves out, in all its gaps, is gone on the leader's
+    /// word, asked once; otherwise the consumer's replica is not to be relied upon, and the next one begins at the missing
+    /// sequence, after the messages before it have left.
+    async fn confirm_gaps(&mut self) -> Result<(), Trouble> {
+        let gaps = self.gaps_received();
         let info = self.leader_info().await?;
-        match self.first_existing(unlisted(&info, first, last)).await? {
-            None => Ok(()),
-            Some(missing) => {
+        let doubtful = gaps.iter().flat_map(|&(first, last)| unlisted(&info, first, last)).collect();
+        let Some(missing) = self.first_existing(doubtful).await? else {
+            self.confirmed_below = gaps.last().map_or(self.next, |gap| gap.1 + 1);
+            return Ok(());
+        };
+        match gaps.first() {
+            Some(&(first, last)) if missing <= last => {
                 if missing > first {
                     self.skip_through(missing - 1);
                 }
                 Err(self.missing(missing, last))
             }
+            _ => {
+                self.confirmed_below = missing;
+                Ok(())
+            }
         }
+    }
+
+    /// The gaps in what was received, as far as it is to be read.
+    fn gaps_received(&self) -> Vec<(u64, u64)> {
+        let mut gaps = Vec::new();
+        let mut next = self.next;
+        for sequence in self.received.iter().map(|delivered| delivered.message.sequence) {
+            let last = sequence.saturating_sub(1).min(self.through);
+            if next <= last {
+                gaps.push((next, last));
+            }
+            next = next.max(sequence + 1);
+        }
+        gaps
     }
 
     fn missing(&self, first: u64, last: u64) -> Trouble {
@@ -315,6 +347,7 @@ impl JetStreamReader {
     /// Begins again at the first sequence that was not handed out, unless there have been enough attempts.
     async fn start_over(&mut self, trouble: Trouble) -> Result<(), LogError> {
         self.received.clear();
+        self.confirmed_below = 0;
         (self.silences, self.news) = (0, 0);
         if let Some(source) = self.source.take() {
             source.close().await;
