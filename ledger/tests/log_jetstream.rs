@@ -169,16 +169,20 @@ async fn a_finished_reading_leaves_no_consumer_behind() {
 }
 
 #[tokio::test]
-async fn a_restored_log_that_nobody_verified_takes_no_append() {
+async fn a_restored_log_that_nobody_verified_takes_no_append_and_is_not_relied_upon() {
     let mark = Mark(Digest([7; 32]));
     for server in every_server() {
         let log = JetStreamLog::create(connect(server.url()).await, &config(1).marked(mark)).await.unwrap();
         let error = log.append(message(1), Expected::Any).await.unwrap_err();
         assert!(error.to_string().contains("has not verified it yet"), "{error}");
+        let failure = Failure::from(log.refuse_unverified().await.unwrap_err());
+        assert_eq!(failure.class, Class::Refused, "{failure}");
+        assert!(failure.hint.contains("with the command that began it"), "{failure:?}");
         assert_eq!(log.state().await.unwrap().last_sequence, 0);
         let connection = log.connection().await.unwrap();
         let stream = StreamRequests::new(&connection, STREAM).unwrap();
         stream.update(&config(1).to_json()).await.unwrap();
+        log.refuse_unverified().await.unwrap();
         assert_eq!(log.append(message(1), Expected::Any).await.unwrap().sequence, 1);
     }
 }

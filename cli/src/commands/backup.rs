@@ -39,6 +39,7 @@ pub fn run(context: &Context, args: Backup) -> Result<Outcome, Failure> {
     let report = context.run(async {
         let engines = Engines::open(&context.settings)?;
         let log = JetStreamLog::open(engines.connect().await?, STREAM).await?;
+        log.refuse_unverified().await?;
         backup(&log, options, Arc::clone(&context.progress)).await
     })?;
     Ok(outcome(&output, &report))

@@ -23,6 +23,7 @@ pub fn run(context: &Context, args: &Diff) -> Result<Outcome, Failure> {
     let mut phases = Phases::new(Arc::clone(&context.progress));
     let difference = context.run(async {
         let log = JetStreamLog::open(engines.connect().await?, STREAM).await?;
+        log.refuse_unverified().await?;
         diff(&log, &database, max_listed, &mut phases).await
     })?;
     Ok(outcome(&difference))

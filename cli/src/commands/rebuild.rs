@@ -23,6 +23,7 @@ pub fn run(context: &Context, args: &Rebuild) -> Result<Outcome, Failure> {
     let mut phases = Phases::new(Arc::clone(&context.progress));
     let report = context.run(async {
         let log = JetStreamLog::open(engines.connect().await?, STREAM).await?;
+        log.refuse_unverified().await?;
         let checked = database.check().await?;
         migrate_and_rebuild(&log, checked, &mut phases).await
     })?;

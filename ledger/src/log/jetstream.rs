@@ -122,16 +122,21 @@ impl JetStreamLog {
         }
     }
 
-    /// A restored stream that nobody has read back yet takes nothing: it may be replaced.
-    async fn refuse_unverified(&self) -> Result<(), LogError> {
+    /// Refuses the log that a restore made and has not read back yet: it may hold less than the backup, and may be
+    /// replaced. Appends are refused by themselves; who reads a log to rely on it asks here first.
+    ///
+    /// # Errors
+    /// [`LogError::Refused`] for such a log; else as [`JetStreamLog::open`].
+    pub async fn refuse_unverified(&self) -> Result<(), LogError> {
         if self.unmarked.load(Ordering::Relaxed) {
             return Ok(());
         }
         if Mark::parse(self.info().await?.description()).is_some() {
             return Err(LogError::Refused {
-                what: format!("append to the stream {}", self.stream),
+                what: format!("use of the stream {}", self.stream),
                 reason: "a restore made it and has not verified it yet".to_owned(),
-                hint: "Run the same restore command again: it compares the stream with its backup and releases it."
+                hint: "Finish that restore with the command that began it: it compares the stream with its backup and \
+                       releases it."
                     .to_owned(),
             });
         }
