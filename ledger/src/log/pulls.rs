@@ -10,9 +10,9 @@ use serde::Serialize;
 use crate::wire::Message;
 
 /// Most messages of one pull.
-const BATCH: u64 = 5_000;
+const BATCH: u64 = 10_000;
 /// A further pull is sent when fewer messages than this are still to come.
-const LOW: u64 = 5_000;
+const LOW: u64 = 10_000;
 /// Most bytes of one pull: a slow reader must stay far below the 64 MiB at which servers end connections.
 const MAX_BYTES: u64 = 8 << 20;
 /// How long the server keeps a pull that it cannot serve.

@@ -10,7 +10,7 @@ use serde_json::json;
 use trstctl_formats::StoredMessage;
 
 use super::LogError;
-use super::ack::Ack;
+use super::ack::Acks;
 use super::link::Trouble;
 use super::pulls::{Pulls, Status};
 use super::stream::DEADLINE;
@@ -27,6 +27,7 @@ pub(super) struct Source {
     stream: String,
     consumer: String,
     pulls: Pulls,
+    acks: Acks,
     deliveries: u64,
     received_bytes: u64,
 }
@@ -80,6 +81,7 @@ impl Source {
             stream: stream.to_owned(),
             consumer: consumer.name,
             pulls: Pulls::default(),
+            acks: Acks::default(),
             deliveries: 0,
             received_bytes: 0,
         };
@@ -119,7 +121,7 @@ impl Source {
     }
 
     fn take(&mut self, message: &Message) -> Result<Option<Delivered>, Trouble> {
-        let Some(ack) = Ack::parse(message.reply()) else {
+        let Some(ack) = self.acks.parse(message.reply()) else {
             return match self.pulls.status(message) {
                 Status::GoOn => Ok(None),
                 Status::Lost(reason) => Err(self.lost(reason)),
