@@ -1,5 +1,6 @@
 //! The connection against real servers: logins, TLS, refusals, deadlines, and several servers to choose from.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -28,17 +29,11 @@ fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tls").join(name)
 }
 
-/// A file with a secret, in a folder that goes away.
-struct Secret {
-    _folder: tempfile::TempDir,
-    path: PathBuf,
-}
-
-fn secret(text: &str) -> Secret {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("secret");
-    std::fs::write(&path, text).unwrap();
-    Secret { _folder: folder, path }
+/// A file with a secret, which goes away with the value.
+fn secret(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
 }
 
 fn refusal(error: LogError) -> Failure {
@@ -55,7 +50,7 @@ async fn a_password_may_come_from_the_url_or_a_file() {
     let password = secret("s3cret:/@\n");
     let options = ConnectOptions {
         user: Some("alice".into()),
-        password_file: Some(password.path.clone()),
+        password_file: Some(password.path().to_owned()),
         ..ConnectOptions::new(server.url())
     };
     connect(options).await.unwrap();
@@ -76,7 +71,7 @@ async fn a_token_may_come_from_the_url_or_a_file() {
     connect(ConnectOptions::new(format!("nats://t0ken@127.0.0.1:{}", server.port()))).await.unwrap();
     let token = secret("t0ken\n");
     let options =
-        ConnectOptions { token_file: Some(token.path.clone()), ..ConnectOptions::new(server.url()) };
+        ConnectOptions { token_file: Some(token.path().to_owned()), ..ConnectOptions::new(server.url()) };
     connect(options).await.unwrap();
 }
 
@@ -85,10 +80,12 @@ async fn an_nkey_signs_the_servers_nonce() {
     let key = nkeys::KeyPair::new_user();
     let server = configured(&format!("authorization {{ users: [ {{ nkey: {} }} ] }}", key.public_key()));
     let seed = secret(&format!("{}\n", key.seed().unwrap()));
-    let options = ConnectOptions { nkey_file: Some(seed.path.clone()), ..ConnectOptions::new(server.url()) };
+    let options =
+        ConnectOptions { nkey_file: Some(seed.path().to_owned()), ..ConnectOptions::new(server.url()) };
     connect(options).await.unwrap();
     let other = secret(&nkeys::KeyPair::new_user().seed().unwrap());
-    let options = ConnectOptions { nkey_file: Some(other.path.clone()), ..ConnectOptions::new(server.url()) };
+    let options =
+        ConnectOptions { nkey_file: Some(other.path().to_owned()), ..ConnectOptions::new(server.url()) };
     refusal(connect(options).await.map(|_| ()).unwrap_err());
 }
 
@@ -98,7 +95,7 @@ async fn a_creds_file_logs_in_with_its_jwt_and_seed() {
     let server = configured(&issued.server_config());
     let creds = secret(&issued.creds_file());
     let options =
-        ConnectOptions { creds_file: Some(creds.path.clone()), ..ConnectOptions::new(server.url()) };
+        ConnectOptions { creds_file: Some(creds.path().to_owned()), ..ConnectOptions::new(server.url()) };
     connect(options).await.unwrap();
     refusal(connect(ConnectOptions::new(server.url())).await.map(|_| ()).unwrap_err());
 }
