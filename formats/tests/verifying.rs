@@ -112,6 +112,20 @@ fn a_part_of_version_1_counts_records_and_event_times() {
 }
 
 #[test]
+fn a_part_may_end_before_a_line_that_is_longer_than_all_buffers() {
+    let mut long = messages();
+    long[1].payload = vec![b'x'; 10 << 20].into();
+    let bytes = written(&header(FormatVersion::V2, 5), &long, None);
+    let (sender, given) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let options = VerifyOptions { cut: Cut::Through(1), ..VerifyOptions::default() };
+        sender.send(all(&mut opened(&bytes, &options).unwrap()))
+    });
+    let given = given.recv_timeout(std::time::Duration::from_secs(120));
+    assert_eq!(given.expect("the second pass ends"), messages()[..1]);
+}
+
+#[test]
 fn a_part_beyond_the_end_is_a_usage_failure() {
     let bytes = written(&header(FormatVersion::V2, 5), &messages(), None);
     let failure =

@@ -91,7 +91,11 @@ impl<'a, S: Read + Seek + Send> Messages<'a, S> {
             {
                 match self.message(&block[span])? {
                     Some(message) => return Ok(Some(message)),
-                    None => self.state = State::Draining,
+                    None => {
+                        self.state = State::Draining;
+                        // A block held on to would leave a long line's successors no room in the pool.
+                        self.lines = Lines::default();
+                    }
                 }
             } else {
                 self.read_on()?;
@@ -130,7 +134,9 @@ impl<'a, S: Read + Seek + Send> Messages<'a, S> {
             Piece::Lines(block) => {
                 let block = Arc::new(block);
                 hashing.add(&block);
-                self.lines = Lines { block: Some(block), at: 0 };
+                if self.state == State::Reading {
+                    self.lines = Lines { block: Some(block), at: 0 };
+                }
             }
             Piece::Fragment(_) | Piece::EndOfOverlong(..) => return Err(text::changed_between_passes()),
             Piece::Last(_) => {
