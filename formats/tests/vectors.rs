@@ -386,6 +386,7 @@ fn malformed_v2() -> Vec<(&'static str, Vec<u8>)> {
         ("malformed_record-v2-not-utf-8", rooted(&replaced(&v2(), b"Acme", b"Ac\xffme"))),
         ("malformed_record-v2-data-before-space", v2_with(data, " 1")),
         ("malformed_record-v2-data-nested-129", v2_with(data, &nested(129))),
+        ("malformed_record-v2-data-carriage-return", v2_with(data, "{\"name\":\r1}")),
         ("malformed_record-v2-data-nan", v2_with(data, "NaN")),
         (
             "malformed_record-v2-base64-where-data-would-do",

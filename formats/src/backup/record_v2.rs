@@ -389,7 +389,12 @@ fn push_as_stored(out: &mut Vec<u8>, before: &[u8], text: &[u8]) {
 impl<'a> Data<'a> {
     fn read(cursor: &mut Cursor<'a>) -> Result<Self, Fault> {
         if cursor.take(b",\"data\":") {
-            return Ok(Data::Json(cursor.value(MAX_DATA_DEPTH_V2)?));
+            let at = cursor.place();
+            let json = cursor.value(MAX_DATA_DEPTH_V2)?;
+            return match memchr::memchr(b'\r', json) {
+                Some(cr) => Err(Fault::new(at + cr, "`data_b64`, since this payload has a CR")),
+                None => Ok(Data::Json(json)),
+            };
         }
         if !cursor.take(b",\"data_b64\":\"") {
             return Ok(Data::Absent);
