@@ -223,6 +223,14 @@ fn refused_at_the_ends() -> Vec<(&'static str, Vec<u8>)> {
         ("truncated-v1-something-after", [v1.as_slice(), b"{}\n"].concat()),
         ("truncated-v2-something-after", [v2.as_slice(), b"\n"].concat()),
         ("damaged-v1-trailer-records-text", replaced(&v1, b"\"records\":2", b"\"records\":\"2\"")),
+        (
+            "damaged-v1-trailer-key-case-records-text",
+            replaced(
+                &replaced(&v1, b"\"records\":2", b"\"records\":\"2\""),
+                b"{\"format\":\"trstctl-event-log-backup-t",
+                b"{\"Format\":\"trstctl-event-log-backup-t",
+            ),
+        ),
         ("damaged-v1-trailer-not-json", replaced(&v1, b"\"records\":2", b"\"records\":02")),
         ("damaged-v2-trailer-upper-case", {
             let sha = memchr::memmem::rfind(&v2, b"\"sha256\":\"").unwrap() + 10;
@@ -460,6 +468,14 @@ fn inconsistent() -> Vec<(&'static str, Vec<u8>)> {
                 &arranged(&v1, &[0, 1, 3, 2, 3]),
                 b"{\"format\":\"trstctl-event-log-backup-t",
                 b"{\"Format\":\"trstctl-event-log-backup-t",
+            )),
+        ),
+        (
+            "inconsistent-v1-second-trailer-records-text",
+            forged(&replaced(
+                &replaced(&arranged(&v1, &[0, 1, 3, 2, 3]), b"\"records\":2", b"\"records\":\"2\""),
+                b"{\"format\":\"trstctl-event-log-backup-t",
+                b"{\"format\":null,\"FORMAT\":\"trstctl-event-log-backup-t",
             )),
         ),
         ("inconsistent-v1-line-dropped", forged(&arranged(&v1, &[0, 2, 3]))),

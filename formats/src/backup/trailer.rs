@@ -8,7 +8,7 @@ use super::tenants::TenantHead;
 use super::{Content, FormatVersion};
 use crate::Digest;
 use crate::envelope::{DEPTH_V1, set_string};
-use crate::json::{Cursor, Fault, Members, RawString};
+use crate::json::{Cursor, Fault, Members, RawString, Value};
 
 /// What every trailer begins with (in version 1: that we write).
 pub(crate) const TRAILER_TAG: &[u8] = b"{\"format\":\"trstctl-event-log-backup-trailer\"";
@@ -17,8 +17,22 @@ pub(crate) const FORMAT: &str = "trstctl-event-log-backup-trailer";
 /// Whether a line, without its newline, is tagged as a trailer.
 pub(crate) fn is_tagged(line: &[u8], version: FormatVersion) -> bool {
     line.starts_with(TRAILER_TAG)
-        || (version == FormatVersion::V1
-            && read_v1_members(line).is_ok_and(|(format, ..)| format.decoded() == FORMAT))
+        || (version == FormatVersion::V1 && v1_format(line).is_ok_and(|format| format.decoded() == FORMAT))
+}
+
+/// The last `format` that is a string, whatever the other members of the object are.
+fn v1_format(line: &[u8]) -> Result<RawString<'_>, Fault> {
+    let mut format = RawString::default();
+    let mut members = Members::object(line, DEPTH_V1)?;
+    while let Some(member) = members.next_member()? {
+        if let Value::String(text) = member.value
+            && member.key.is_key("format")
+        {
+            format = text;
+        }
+    }
+    members.end()?;
+    Ok(format)
 }
 
 /// Whether the line is one whole JSON object, white space around it allowed.
