@@ -142,11 +142,12 @@ impl<'a> Envelope<'a> {
     /// Who did it.
     pub(crate) fn actor(&self) -> Option<Actor> {
         let first = self.actor.first?;
-        let mut actor = Actor { subject: String::new(), roles: Vec::new() };
+        let mut subject = String::new();
+        let mut roles = Roles::default();
         for span in std::iter::once(&first).chain(&self.actor.more) {
-            merge_actor(&mut actor, span).expect("the spans were read before");
+            merge_actor(&mut subject, &mut roles, span).expect("the spans were read before");
         }
-        Some(actor)
+        Some(Actor { subject, roles: roles.into_list() })
     }
 }
 
@@ -268,17 +269,14 @@ fn check_actor(span: &[u8]) -> Result<(), &'static str> {
     each_actor_field(span, |_| (), |roles| each_role(roles, |_, _| ()), || ())
 }
 
-fn merge_actor(actor: &mut Actor, span: &[u8]) -> Result<(), &'static str> {
-    let roles = std::cell::RefCell::new(std::mem::take(&mut actor.roles));
-    let subject = &mut actor.subject;
-    let result = each_actor_field(
+fn merge_actor(subject: &mut String, roles: &mut Roles, span: &[u8]) -> Result<(), &'static str> {
+    let roles = std::cell::RefCell::new(roles);
+    each_actor_field(
         span,
         |string| *subject = string.decoded().into_owned(),
-        |array| merge_roles(&mut roles.borrow_mut(), array),
-        || roles.borrow_mut().clear(),
-    );
-    actor.roles = roles.into_inner();
-    result
+        |array| roles.borrow_mut().merge(array),
+        || **roles.borrow_mut() = Roles::default(),
+    )
 }
 
 fn each_actor_field<'a>(
@@ -301,20 +299,37 @@ fn each_actor_field<'a>(
     Ok(())
 }
 
-/// Reads an array into a list as Go does: in place, `null` leaves what is there.
-fn merge_roles(list: &mut Vec<String>, array: &[u8]) -> Result<(), &'static str> {
-    let mut len = 0;
-    each_role(array, |i, role| {
-        len = i + 1;
-        if list.len() < len {
-            list.push(String::new());
+/// A list that arrays are read into one after the other, as into one Go slice: what an array leaves unused stays behind
+/// the end, and shows again where a longer one has `null`.
+#[derive(Default)]
+struct Roles {
+    held: Vec<String>,
+    len: usize,
+}
+
+impl Roles {
+    /// Reads an array over what is held. An empty one makes a new list, as `null` in place of an array does.
+    fn merge(&mut self, array: &[u8]) -> Result<(), &'static str> {
+        self.len = 0;
+        each_role(array, |i, role| {
+            self.len = i + 1;
+            if self.held.len() < self.len {
+                self.held.push(String::new());
+            }
+            if let Some(role) = role {
+                self.held[i] = role.decoded().into_owned();
+            }
+        })?;
+        if self.len == 0 {
+            self.held.clear();
         }
-        if let Some(role) = role {
-            list[i] = role.decoded().into_owned();
-        }
-    })?;
-    list.truncate(len);
-    Ok(())
+        Ok(())
+    }
+
+    fn into_list(mut self) -> Vec<String> {
+        self.held.truncate(self.len);
+        self.held
+    }
 }
 
 fn each_role<'a>(

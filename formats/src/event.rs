@@ -160,6 +160,19 @@ mod tests {
     }
 
     #[test]
+    fn roles_are_read_over_each_other_as_into_one_slice_of_go() {
+        let roles = |members: &str| {
+            let text = format!(r#"{{"type":"t","tenant_id":"x","actor":{{{members}}}}}"#);
+            read(&text).unwrap().actor.unwrap().roles
+        };
+        assert_eq!(roles(r#""roles":["r","s"],"roles":["t"],"roles":[null,null]"#), ["t", "s"]);
+        assert_eq!(roles(r#""roles":["r","s"],"roles":["t"]"#), ["t"]);
+        assert_eq!(roles(r#""roles":["r","s"],"roles":["t"],"roles":[null,null,null]"#), ["t", "s", ""]);
+        assert_eq!(roles(r#""roles":["r","s"],"roles":[],"roles":[null,"u"]"#), ["", "u"]);
+        assert_eq!(roles(r#""roles":["r","s"],"roles":null,"roles":[null,"u"]"#), ["", "u"]);
+    }
+
+    #[test]
     fn what_is_no_event_is_refused_with_its_reason() {
         for (text, reason) in [
             ("hello", "a JSON object"),
