@@ -5,6 +5,7 @@ mod support;
 use std::io::{Cursor, Read, Seek, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use support::forge::{forged, replaced};
 use support::{V1_KEYED, V2_KEYED, header, key, messages, time, written};
 use trstctl_formats::backup::{
     Allow, ContentFold, Cut, FormatVersion, Lines, Purpose, Verified, VerifyOptions, verify, verify_stream,
@@ -109,6 +110,18 @@ fn a_part_of_version_1_counts_records_and_event_times() {
     assert_eq!(part(Cut::Until(time("2026-01-02T03:00:01.4Z"))).unwrap(), (1, 1));
     assert_eq!(part(Cut::Until(time("2026-01-02T03:00:01.5Z"))).unwrap(), (2, 2));
     assert_eq!(part(Cut::Until(time("2020-01-01T00:00:00Z"))).unwrap(), (0, 0));
+}
+
+#[test]
+fn a_restore_refuses_a_version_1_time_that_could_not_be_read_again() {
+    let bytes = written(&header(FormatVersion::V1, 2), &messages()[..2], None);
+    let bytes = forged(&replaced(&bytes, b"03:00:01.5Z", b"03:00:01.5+24:00"));
+    assert!(opened(&bytes, &VerifyOptions::default()).is_ok());
+    let options =
+        VerifyOptions { purpose: Purpose::Restore, unkeyed: Allow::Yes, ..VerifyOptions::default() };
+    let failure = opened(&bytes, &options).err().unwrap();
+    assert_eq!((failure.class, failure.place.line), (Class::MalformedRecord, Some(3)), "{failure}");
+    assert!(failure.message.contains("an offset below 24 hours"), "{failure}");
 }
 
 #[test]

@@ -125,6 +125,9 @@ impl Numbering {
 
     /// The message that a restore makes of the next record; or why there is none.
     pub(crate) fn message(&mut self, record: &RecordV1<'_>) -> Result<StoredMessage, &'static str> {
+        if !record.envelope.time.is_none_or(|field| field.time.is_writable_by_go()) {
+            return Err("a time with an offset below 24 hours");
+        }
         let event = record.to_event();
         let subject = subject_of(&event.kind).ok_or("a type that can end a subject")?;
         let headers = headers_of(&event.id).ok_or("an id that can be a header's value")?;
@@ -235,6 +238,18 @@ mod tests {
         let expected = r#"{"id":"i","type":"a.b","tenant_id":"x","time":"1970-01-01T00:00:01Z","v":1,"data":"bnVsbA=="}"#;
         assert_eq!(messages[2].payload, expected);
         assert_eq!(made("2261-12-31T23:59:59.999999999Z").stored_at.0, STORE_TIMES_END.0 - 1);
+    }
+
+    #[test]
+    fn an_offset_of_24_hours_is_read_and_makes_no_message() {
+        let made = |offset: &str| {
+            let line = format!(r#"{{"type":"t","tenant_id":"x","time":"2026-01-02T03:04:05{offset}"}}"#);
+            Numbering::new().message(&RecordV1::read(line.as_bytes()).unwrap()).map(|_| ())
+        };
+        assert_eq!(made("-23:59"), Ok(()));
+        for offset in ["+24:00", "-24:00", "+24:60", "+23:60"] {
+            assert_eq!(made(offset), Err("a time with an offset below 24 hours"), "{offset}");
+        }
     }
 
     #[test]

@@ -123,8 +123,9 @@ impl Findings {
                 self.lines + record.line + 1,
                 block.offset + record.span.start as u64,
             );
-            let what =
-                format!("expected {expected} (a restore makes a subject of the type, a header of the id)");
+            let what = format!(
+                "expected {expected} (a restore makes a subject of the type, a header of the id, and writes the time anew)"
+            );
             keep_first(&mut self.malformed, Some(LineFault { what, ..fault }));
         }
     }
