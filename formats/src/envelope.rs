@@ -3,7 +3,7 @@
 //! A version 1 record line and a stored message have the same fields and the same rules; only `data` differs: raw JSON
 //! in the line, base64 in the message. Nothing is copied here but what duplicates of `actor` make necessary.
 
-use crate::event::Actor;
+use crate::event::{self, Actor};
 use crate::json::{Cursor, Fault, Member, Members, RawString, Value};
 use crate::rfc3339::{self, WrittenTime};
 
@@ -129,12 +129,21 @@ impl<'a> Envelope<'a> {
             Some(Field::TenantId) => set_string(&mut self.tenant_id, value)?,
             Some(Field::Version) => self.version = read_integer(value)?.or(self.version),
             Some(Field::Time) => self.time = read_time(value)?.or(self.time),
-            Some(Field::Data) => self.data = Data::read(value, member.span, form)?,
+            Some(Field::Data) => self.set_data(Data::read(value, member.span, form)?)?,
             Some(Field::Actor) => self.actor.set(value)?,
             None if member.key.is_key("format") && matches!(value, Value::String(_)) => {
                 set_string(&mut self.format, value)?
             }
             None => {}
+        }
+        Ok(())
+    }
+
+    /// The last `data` counts; one before it must be base64 all the same, as every one is decoded in Go.
+    fn set_data(&mut self, data: Data<'a>) -> Result<(), &'static str> {
+        let before = std::mem::replace(&mut self.data, data);
+        if matches!(before, Data::Base64(_)) && event::decode_data(before).is_none() {
+            return Err("every `data` to be base64");
         }
         Ok(())
     }

@@ -186,6 +186,8 @@ mod tests {
             (r#"{"tenant_id":"t","type":"t","time":"yesterday"}"#, "an RFC 3339 time"),
             (r#"{"tenant_id":"t","type":"t","data":{}}"#, "base64"),
             (r#"{"tenant_id":"t","type":"t","data":"aGk"}"#, "base64"),
+            (r#"{"tenant_id":"t","type":"t","data":"aGk","data":"aGk="}"#, "base64"),
+            (r#"{"tenant_id":"t","type":"t","data":"aGk","data":null}"#, "base64"),
             (r#"{"tenant_id":"t","type":"t","actor":[]}"#, "an object"),
             (r#"{"tenant_id":"t","type":"t","actor":{"roles":[1]}}"#, "an actor"),
             (r#"{"tenant_id":"t","type":"t"} x"#, "the end"),
