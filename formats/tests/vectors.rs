@@ -208,6 +208,10 @@ fn refused_at_the_ends() -> Vec<(&'static str, Vec<u8>)> {
         ("damaged-v2-header-key-missing", replaced(&v2, b"\"stream\":\"TRSTCTL_EVENTS\",", b"")),
         ("damaged-v2-header-fraction-zeros", replaced(&v2, b".123456789Z", b".120Z")),
         ("damaged-v2-header-unknown-key", replaced(&v2, b",\"event_cut", b",\"x\":1,\"event_cut")),
+        (
+            "damaged-v2-header-first-0",
+            v2_with("\"first_sequence\":1,\"event_cut", "\"first_sequence\":0,\"event_cut"),
+        ),
         ("damaged-v2-header-no-date", replaced(&v2, b"2026-01-02T03:04", b"2026-02-29T03:04")),
         ("truncated-v1-in-header", cut(&v1, 60)),
         ("truncated-v2-in-header", cut(&v2, header_len(&v2) - 1)),
@@ -460,6 +464,8 @@ fn inconsistent() -> Vec<(&'static str, Vec<u8>)> {
     let id = "00000000-0000-4000-8000-00000000000a";
     let in_trailer = format!("{{\"tenant_id\":\"{id}\",\"records\":2");
     let empty = written(&header(FormatVersion::V2, 5), &[], None);
+    let gap_first =
+        written(&Header { first_sequence: 3, ..header(FormatVersion::V2, 4) }, &messages()[2..], None);
     vec![
         ("inconsistent-v1-second-trailer", forged(&arranged(&v1, &[0, 1, 3, 2, 3]))),
         (
@@ -508,7 +514,11 @@ fn inconsistent() -> Vec<(&'static str, Vec<u8>)> {
         ),
         (
             "inconsistent-v2-first-in-header",
-            v2_with("\"first_sequence\":1,\"event_cut", "\"first_sequence\":0,\"event_cut"),
+            forged(&replaced(
+                &gap_first,
+                b"\"first_sequence\":3,\"event_cut",
+                b"\"first_sequence\":2,\"event_cut",
+            )),
         ),
         ("inconsistent-v2-last", trailer("\"last_sequence\":5", "\"last_sequence\":4")),
         (

@@ -96,3 +96,12 @@ fn folds_without_times_and_sequences_do_not_see_them() {
     assert_eq!(root(Lines::ContentOnly, 1, one, Some("i")), root(Lines::ContentOnly, 2, other, Some("i")));
     assert_ne!(root(Lines::ContentOnly, 1, one, Some("i")), root(Lines::ContentOnly, 1, one, Some("j")));
 }
+
+#[test]
+fn a_first_sequence_of_0_is_written_as_1() {
+    let reported = Header { first_sequence: 0, ..header(FormatVersion::V2, 5) };
+    assert_eq!(
+        written(&reported, &messages(), None),
+        written(&header(FormatVersion::V2, 5), &messages(), None)
+    );
+}

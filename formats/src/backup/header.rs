@@ -177,7 +177,11 @@ fn read_v2(line: &[u8]) -> Result<Header, Fault> {
     cursor.expect(b",\"stream\":\"")?;
     let stream = decoded(read_string(&mut cursor)?);
     cursor.expect(b",\"first_sequence\":")?;
+    let at = cursor.place();
     let first_sequence = cursor.integer()?;
+    if first_sequence == 0 {
+        return Err(Fault::new(at, "a first sequence of 1 or more"));
+    }
     cursor.expect(b",\"event_cut_sequence\":")?;
     let event_cut_sequence = cursor.integer()?;
     cursor.expect(b"}")?;
@@ -259,6 +263,7 @@ mod tests {
             V2.replace("example", "\\u0065xample"),
             V2.replace("5}", "05}"),
             V2.replace("\"first_sequence\":1,", ""),
+            V2.replace("\"first_sequence\":1,", "\"first_sequence\":0,"),
             V2.replace("5}", "5}\r"),
             V2.replace("5}", "5,\"x\":1}"),
         ] {

@@ -86,9 +86,10 @@ impl<W: Write> Writer<W> {
         if let Some(reason) = header.unwritable() {
             return Err(WriteError::Header { reason });
         }
+        // Servers report 0 for a log that never held anything; sequences count from 1.
+        let header = Header { first_sequence: header.first_sequence.max(1), ..header.clone() };
         Ok(Self {
             out,
-            header: header.clone(),
             key: key.cloned(),
             begun: false,
             buffer: Vec::with_capacity(BUFFER_BYTES + (64 << 10)),
@@ -101,6 +102,7 @@ impl<W: Write> Writer<W> {
             next_sequence: header.first_sequence,
             time_range: None,
             len_bytes: 0,
+            header,
         })
     }
 

@@ -144,7 +144,7 @@ impl Findings {
         if self.part.ends_before(record.sequence, record.time) {
             let last = match self.part.cut {
                 Cut::Through(last) => last,
-                _ => record.sequence - 1,
+                _ => record.sequence.saturating_sub(1),
             };
             self.part.ended = Some((last, Some(self.fold.content_through(last))));
         }
@@ -157,7 +157,7 @@ impl Findings {
             return Some(format!("sequence {sequence} lies outside the header's {first} to {cut}"));
         }
         let next = self.fold.next_sequence();
-        (sequence < next).then(|| format!("sequence {sequence} follows {}", next - 1))
+        (sequence < next).then(|| format!("sequence {sequence} follows {}", next.saturating_sub(1)))
     }
 
     /// The content of the whole file, version 2.
