@@ -167,7 +167,7 @@ fn the_place_of_damage_is_named() {
     let failure = damaged("alice", "alicf");
     assert_eq!(failure.place.line, Some(5));
     assert!(
-        failure.message.contains("Tenants whose records differ: 00000000-0000-4000-8000-00000000000a."),
+        failure.message.contains("Tenants whose records differ: \"00000000-0000-4000-8000-00000000000a\"."),
         "{failure}"
     );
     let failure = damaged("aGVsbG8=", "aGVsbG9=");

@@ -174,13 +174,35 @@ pub(crate) fn changed_between_passes() -> Failure {
     Failure::new(Class::Damaged, message, hint)
 }
 
-/// Some names of a list, and how many there are besides. An empty name is shown as `""`.
+/// Some names of a list, in quotes, and how many there are besides.
 pub(crate) fn list(names: &[String]) -> String {
     const SHOWN: usize = 5;
-    let name = |name: &String| if name.is_empty() { String::from("\"\"") } else { name.clone() };
-    let shown: Vec<String> = names.iter().take(SHOWN).map(name).collect();
+    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| quoted(name)).collect();
     match names.len().saturating_sub(SHOWN) {
         0 => shown.join(", "),
         more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+/// A text that stands in the file: whoever made the file must not write to the reader's terminal, nor fill it.
+fn quoted(text: &str) -> String {
+    const SHOWN: usize = 80;
+    let mut escaped = text.chars().flat_map(char::escape_debug);
+    let shown: String = escaped.by_ref().take(SHOWN).collect();
+    let more = if escaped.next().is_some() { "…" } else { "" };
+    format!("\"{shown}{more}\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_the_file_are_quoted_escaped_and_cut() {
+        assert_eq!(list(&[String::new(), String::from("a b")]), "\"\", \"a b\"");
+        assert_eq!(quoted("a\u{1b}[2J\n\u{202e}\""), "\"a\\u{1b}[2J\\n\\u{202e}\\\"\"");
+        assert_eq!(quoted(&"x".repeat(80)), format!("\"{}\"", "x".repeat(80)));
+        assert_eq!(quoted(&"x".repeat(81)), format!("\"{}…\"", "x".repeat(80)));
+        assert_eq!(list(&vec![String::from("t"); 7]), "\"t\", \"t\", \"t\", \"t\", \"t\" and 2 more");
     }
 }
