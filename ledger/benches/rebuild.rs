@@ -34,7 +34,6 @@ fn main() {
 async fn run(dsn: &str, events: u64, options: RebuildOptions) {
     let log = Memory::of(events);
     println!("the log takes {} MiB of this process", peak_mib());
-    parts(&log.0);
     let idle = readers_while(dsn, tokio::time::sleep(Duration::from_secs(3))).await.1;
     let mut model = ReadModel::connect(dsn).await.expect("a read model");
     let (report, _) = readers_while(dsn, model.rebuild(&log, options, &|_| {})).await;
@@ -69,6 +68,7 @@ async fn run(dsn: &str, events: u64, options: RebuildOptions) {
     rate("diff", rows, begun.elapsed());
     assert_eq!(drift.total(), 0);
     catch_up(&mut model, dsn, events).await;
+    parts(&log.0);
 }
 
 /// Processor time of the parts of a rebuild that need no server.
