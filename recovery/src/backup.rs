@@ -11,9 +11,9 @@ use trstctl_formats::container::{self, Compression, Recipient};
 use trstctl_formats::{Class, Failure, StoreTime, StoredMessage};
 use trstctl_ledger::log::{EventLog, LogReader, LogState};
 
+use crate::internal;
 use crate::output::{Existing, Output};
 use crate::progress::{Phase, Phases, Progress, Unit};
-use crate::{blocking, internal};
 
 /// Batches that may wait between reader and writer.
 const QUEUE: usize = 4;
@@ -79,26 +79,27 @@ pub async fn backup<L: EventLog>(
     let (summary, output) = copy(log, header, output, options, running.progress()).await?;
     running.end(summary.records);
     let running = phases.begin("flush to disk", None, Unit::Bytes);
-    let file_bytes = blocking(move || output.publish()).await?;
+    // Not to be dropped halfway: a stopped run must not leave a file that it does not report.
+    let file_bytes = tokio::task::block_in_place(|| output.publish())?;
     running.end(file_bytes);
     Ok(BackupReport { summary, file_bytes, phases: phases.into_report() })
 }
 
 /// Pins the cut and refuses what would not be a backup.
 fn header(state: &LogState, options: &BackupOptions) -> Result<Header, Failure> {
-    if state.messages == 0 && options.empty == Empty::Refuse {
-        return Err(Failure::new(
-            Class::EmptyLog,
-            format!("the stream {} holds no event", options.stream),
-            "Check TRSTCTL_NATS_URL and the account: this may be the wrong server. If it is right, use --allow-empty.",
-        ));
-    }
     let cut = options.through.unwrap_or(state.last_sequence);
     if cut > state.last_sequence {
         return Err(Failure::new(
             Class::Usage,
             format!("--through {cut} is beyond the log's last sequence {}", state.last_sequence),
             "Give a sequence that the log has reached.",
+        ));
+    }
+    if (state.messages == 0 || cut < state.first_sequence) && options.empty == Empty::Refuse {
+        return Err(Failure::new(
+            Class::EmptyLog,
+            format!("the stream {} holds no event up to sequence {cut}", options.stream),
+            "Check TRSTCTL_NATS_URL and the account: this may be the wrong server. If it is right, use --allow-empty.",
         ));
     }
     Ok(Header {

@@ -6,6 +6,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
@@ -39,12 +40,7 @@ impl Output {
         }
         let folder = folder(path);
         remove_abandoned(folder);
-        let partial = tempfile::Builder::new()
-            .prefix(PREFIX)
-            .suffix(SUFFIX)
-            .tempfile_in(folder)
-            .and_then(|file| file.as_file().try_lock().map_err(io::Error::from).map(|()| file))
-            .map_err(|error| failed(&path.display().to_string(), &error))?;
+        let partial = locked_partial(folder).map_err(|error| failed(&path.display().to_string(), &error))?;
         Ok(Self { partial, path: path.to_owned(), existing })
     }
 
@@ -80,6 +76,25 @@ impl Write for Output {
 /// The folder that holds `path`.
 fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A new partial file under this run's lock. Between its creation and the lock, another run may have taken it for an
+/// abandoned one and removed it: then another is made.
+fn locked_partial(folder: &Path) -> io::Result<NamedTempFile> {
+    const ATTEMPTS: u32 = 16;
+    for _ in 0..ATTEMPTS {
+        let partial = tempfile::Builder::new().prefix(PREFIX).suffix(SUFFIX).tempfile_in(folder)?;
+        if partial.as_file().try_lock().is_ok() && is_at(&partial)? {
+            return Ok(partial);
+        }
+    }
+    Err(io::Error::other("other runs remove this run's files again and again"))
+}
+
+/// Whether the file still has its name.
+fn is_at(partial: &NamedTempFile) -> io::Result<bool> {
+    let held = partial.as_file().metadata()?;
+    Ok(partial.path().metadata().is_ok_and(|named| (named.dev(), named.ino()) == (held.dev(), held.ino())))
 }
 
 /// Removes what killed runs left: partial files that nobody holds a lock on.

@@ -103,6 +103,7 @@ pub fn verify(
     let running = phases.begin("verify", Some(len_bytes), Unit::Bytes);
     let verified = source::for_restore(&options.file, trust, options.cut, running.progress())?;
     check_deployment(verified.summary(), options)?;
+    check_part(&verified, options)?;
     running.end(len_bytes);
     Ok(verified)
 }
@@ -112,6 +113,17 @@ fn file_len(path: &Path) -> u64 {
     path.metadata().map_or(0, |metadata| metadata.len())
 }
 
+/// A cut before the first event would make an empty log, and with a rebuild an empty read model (trap 2).
+fn check_part(verified: &Verified<File>, options: &RestoreOptions) -> Result<(), Failure> {
+    if verified.part().records > 0 || verified.summary().records == 0 {
+        return Ok(());
+    }
+    let hint =
+        "Choose a later --through or --until; trstctl-dr verify shows the range of times and sequences.";
+    Err(Failure::new(Class::Usage, "no event of the backup lies before the cut", hint)
+        .in_file(options.file.display().to_string()))
+}
+
 /// A backup of another deployment is restored only when it is named.
 fn check_deployment(summary: &Summary, options: &RestoreOptions) -> Result<(), Failure> {
     let (theirs, ours) = (&summary.header.deployment_id, &options.deployment_id);
@@ -119,7 +131,7 @@ fn check_deployment(summary: &Summary, options: &RestoreOptions) -> Result<(), F
         (Some(theirs), Some(ours)) if theirs != ours && options.from_deployment.as_ref() != Some(theirs) => {
             Err(Failure::new(
                 Class::Usage,
-                format!("this is a backup of deployment {theirs}, and this is deployment {ours}"),
+                format!("this is a backup of deployment {theirs:?}, and this is deployment {ours:?}"),
                 format!("If that is meant, add --from-deployment {theirs}."),
             )
             .in_file(options.file.display().to_string()))
@@ -133,7 +145,7 @@ pub async fn prepare(
     verified: Verified<File>,
     connect: ConnectOptions,
     options: RestoreOptions,
-    phases: Phases,
+    mut phases: Phases,
     progress: Arc<dyn Progress>,
 ) -> Result<Prepared, Failure> {
     let summary = verified.summary().clone();
@@ -141,7 +153,9 @@ pub async fn prepare(
     let log = JetStreamLog::of(connection.clone(), &options.stream);
     let settings = ledger_options(&options, &progress);
     let restore = Restore::new(connection, Source::new(verified), settings);
+    let running = phases.begin("look at the target", None, Unit::Steps);
     let state = restore.plan().await?;
+    running.end(1);
     let database = match &options.database {
         Some(database) => Some(database.check().await?),
         None => None,
@@ -222,12 +236,7 @@ fn write_steps(
         Method::Archive => ("as one archive", rates::ARCHIVE_EVENTS),
         Method::Publish => ("by publishing", rates::PUBLISH_EVENTS),
     };
-    let what = format!(
-        "write {} events ({range}, {} gaps) into {} {way}",
-        content.records,
-        content.gaps.len(),
-        options.stream
-    );
+    let what = format!("write {} events ({range}, gaps kept) into {} {way}", content.records, options.stream);
     plan.writes("nats", what, rates::estimate_ms(content.records, rate));
 }
 
@@ -247,7 +256,7 @@ fn warnings(summary: &Summary, options: &RestoreOptions) -> Vec<String> {
     }
     match (&summary.header.deployment_id, &options.deployment_id) {
         (Some(theirs), Some(ours)) if theirs != ours => {
-            warnings.push(format!("the backup is of another deployment, {theirs}"))
+            warnings.push(format!("the backup is of another deployment, {theirs:?}"))
         }
         (None, _) | (_, None) => {
             warnings.push("the deployment was not compared: the backup or this host names none".to_owned())

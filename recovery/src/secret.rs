@@ -3,9 +3,9 @@
 //! A mounted Kubernetes secret is a link within its own folder (trap 33): links are followed, and must end below the
 //! folder that the named path stands in. Root-owned 0440 is allowed there, as such mounts are made so.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata, OpenOptions};
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use trstctl_formats::{Class, Failure};
@@ -19,11 +19,18 @@ pub fn read(path: &Path, what: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let refuse = |reason: String| refused(path, what, &reason);
     let real = fs::canonicalize(path).map_err(|error| refuse(error.to_string()))?;
     stays_in_folder(path, &real).map_err(|error| refuse(error.to_string()))?;
-    let file = File::open(&real).map_err(|error| refuse(error.to_string()))?;
+    // Not blocking: opening a named pipe would wait for its writer.
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let opened = OpenOptions::new().read(true).custom_flags(nonblocking).open(&real);
+    let file = opened.map_err(|error| refuse(error.to_string()))?;
     let metadata = file.metadata().map_err(|error| refuse(error.to_string()))?;
     check(&metadata, path.is_symlink()).map_err(refuse)?;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0) + 1));
-    file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(|error| refuse(error.to_string()))?;
+    // Never moved while it grows: what is moved leaves a copy behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_BYTES as usize + 1));
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|error| refuse(error.to_string()))?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(refuse("it grew while it was read".into()));
+    }
     if bytes.is_empty() {
         return Err(refuse("it is empty".into()));
     }
@@ -67,6 +74,7 @@ fn refused(path: &Path, what: &str, reason: &str) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
