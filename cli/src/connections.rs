@@ -6,6 +6,8 @@ use trstctl_engines::{Embedded, EmbeddedOptions, EngineError, SyncInterval};
 use trstctl_formats::{Class, Failure};
 use trstctl_ledger::wire::{ConnectOptions, Connection};
 
+use trstctl_recovery::secret;
+
 use crate::settings::Settings;
 
 const MODES: &[&str] = &["external", "embedded"];
@@ -13,26 +15,42 @@ const MODES: &[&str] = &["external", "embedded"];
 /// Where the log and the read model are. Embedded engines that this command started end with this value.
 pub struct Engines {
     _embedded: Option<Embedded>,
-    nats_is_embedded: bool,
     nats: ConnectOptions,
     dsn: Option<String>,
 }
 
+/// What a command works on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// The log alone.
+    Log,
+    /// The log and the database.
+    LogAndReadModel,
+}
+
+impl Needs {
+    /// Of a restore, with or without a rebuild.
+    pub fn of(rebuild: bool) -> Self {
+        if rebuild { Needs::LogAndReadModel } else { Needs::Log }
+    }
+}
+
 impl Engines {
-    /// Looks the engines up, and starts embedded ones. Connects to nothing else.
-    pub fn open(settings: &Settings) -> Result<Self, Failure> {
-        let nats_embedded = settings.word("TRSTCTL_NATS_MODE", MODES)? == "embedded";
+    /// Looks the engines up, and starts embedded ones that are needed. Connects to nothing else.
+    pub fn open(settings: &Settings, needs: Needs) -> Result<Self, Failure> {
+        let nats_embedded = nats_is_embedded(settings)?;
         let postgres_embedded = settings.word("TRSTCTL_POSTGRES_MODE", MODES)? == "embedded";
-        let embedded = (nats_embedded || postgres_embedded).then(|| start(settings)).transpose()?;
+        let needed = nats_embedded || (postgres_embedded && needs == Needs::LogAndReadModel);
+        let embedded = needed.then(|| start(settings)).transpose()?;
         let nats = match &embedded {
             Some(embedded) if nats_embedded => ConnectOptions::new(embedded.nats_url()),
-            _ => external_nats(settings),
+            _ => external_nats(settings)?,
         };
         let dsn = match &embedded {
             Some(embedded) if postgres_embedded => Some(embedded.dsn("postgres")),
             _ => settings.get("TRSTCTL_POSTGRES_DSN").map(ToOwned::to_owned),
         };
-        Ok(Self { _embedded: embedded, nats_is_embedded: nats_embedded, nats, dsn })
+        Ok(Self { _embedded: embedded, nats, dsn })
     }
 
     /// How to reach the log's server.
@@ -55,26 +73,42 @@ impl Engines {
             )
         })
     }
-
-    /// Replicas for a stream that restore creates: never lowered silently.
-    pub fn replicas(&self, settings: &Settings) -> Result<u32, Failure> {
-        if self.nats_is_embedded {
-            return Ok(1);
-        }
-        let replicas = settings.number("TRSTCTL_NATS_REPLICAS")?;
-        if replicas == 1 && !settings.flag("TRSTCTL_NATS_ALLOW_SINGLE_REPLICA")? {
-            return Err(Failure::new(
-                Class::Usage,
-                "TRSTCTL_NATS_REPLICAS is 1: a power loss may cost acknowledged events",
-                "Use 3 replicas, or set TRSTCTL_NATS_ALLOW_SINGLE_REPLICA=true.",
-            ));
-        }
-        Ok(replicas)
-    }
 }
 
-fn external_nats(settings: &Settings) -> ConnectOptions {
-    ConnectOptions {
+fn nats_is_embedded(settings: &Settings) -> Result<bool, Failure> {
+    Ok(settings.word("TRSTCTL_NATS_MODE", MODES)? == "embedded")
+}
+
+/// Replicas for a stream that restore creates: never lowered silently. An embedded server is a single one.
+pub fn replicas(settings: &Settings) -> Result<u32, Failure> {
+    if nats_is_embedded(settings)? {
+        return Ok(1);
+    }
+    let replicas = settings.number("TRSTCTL_NATS_REPLICAS")?;
+    if replicas == 1 && !settings.flag("TRSTCTL_NATS_ALLOW_SINGLE_REPLICA")? {
+        return Err(Failure::new(
+            Class::Usage,
+            "TRSTCTL_NATS_REPLICAS is 1: a power loss may cost acknowledged events",
+            "Use 3 replicas, or set TRSTCTL_NATS_ALLOW_SINGLE_REPLICA=true.",
+        ));
+    }
+    Ok(replicas)
+}
+
+/// Files that hold a secret of the login to NATS, and what they are.
+const SECRET_FILES: &[(&str, &str)] = &[
+    ("TRSTCTL_NATS_CREDS_FILE", "NATS creds"),
+    ("TRSTCTL_NATS_NKEY_FILE", "NATS NKey"),
+    ("TRSTCTL_NATS_PASSWORD_FILE", "NATS password"),
+    ("TRSTCTL_NATS_TOKEN_FILE", "NATS token"),
+    ("TRSTCTL_NATS_KEY_FILE", "NATS client key"),
+];
+
+fn external_nats(settings: &Settings) -> Result<ConnectOptions, Failure> {
+    for (name, what) in SECRET_FILES {
+        settings.path(name).map(|path| secret::read(&path, what)).transpose()?;
+    }
+    Ok(ConnectOptions {
         creds_file: settings.path("TRSTCTL_NATS_CREDS_FILE"),
         nkey_file: settings.path("TRSTCTL_NATS_NKEY_FILE"),
         user: settings.get("TRSTCTL_NATS_USER").map(ToOwned::to_owned),
@@ -83,8 +117,10 @@ fn external_nats(settings: &Settings) -> ConnectOptions {
         ca_file: settings.path("TRSTCTL_NATS_CA_FILE"),
         cert_file: settings.path("TRSTCTL_NATS_CERT_FILE"),
         key_file: settings.path("TRSTCTL_NATS_KEY_FILE"),
+        domain: settings.get("TRSTCTL_NATS_DOMAIN").map(ToOwned::to_owned),
+        inbox_prefix: settings.get("TRSTCTL_NATS_INBOX_PREFIX").map(ToOwned::to_owned),
         ..ConnectOptions::new(settings.get("TRSTCTL_NATS_URL").unwrap_or_default())
-    }
+    })
 }
 
 fn start(settings: &Settings) -> Result<Embedded, Failure> {

@@ -48,7 +48,8 @@ impl Outcome {
     pub fn print(self, command: &str, shape: Shape, elapsed: Duration) -> ExitCode {
         let code = self.error.as_ref().map_or(0, |error| error.class.exit_code());
         if let Some(error) = &self.error {
-            eprint!("{}", words(error));
+            // A reader that is gone hinders nobody.
+            let _ = write!(std::io::stderr(), "{}", words(error));
         }
         let output = if shape.json { self.into_json(command, code, elapsed) } else { self.text };
         let mut stdout = std::io::stdout().lock();

@@ -3,6 +3,7 @@
 //! One table names them all; the configuration file, the man pages and the documentation follow it.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use trstctl_formats::{Class, Failure};
@@ -41,6 +42,8 @@ pub const SETTINGS: &[Setting] = &[
     setting("TRSTCTL_NATS_CA_FILE", None, "Certificate authorities to trust besides the system's"),
     setting("TRSTCTL_NATS_CERT_FILE", None, "Client certificate"),
     setting("TRSTCTL_NATS_KEY_FILE", None, "Key of the client certificate"),
+    setting("TRSTCTL_NATS_DOMAIN", None, "JetStream domain of the log"),
+    setting("TRSTCTL_NATS_INBOX_PREFIX", None, "Prefix of reply subjects, where permissions demand one"),
     setting("TRSTCTL_NATS_REPLICAS", Some("3"), "Replicas of a stream that restore creates"),
     setting(
         "TRSTCTL_NATS_ALLOW_SINGLE_REPLICA",
@@ -81,6 +84,20 @@ pub const SETTINGS: &[Setting] = &[
     ),
 ];
 
+/// Read by the engines themselves, which know no configuration file.
+const ENVIRONMENT_ONLY: &[&str] = &["TRSTCTL_NATS_SERVER_BIN", "TRSTCTL_POSTGRES_BIN_DIR"];
+
+/// Settings of the other programs of the control plane: a file may be shared with them.
+const OF_OTHERS: &[&str] = &[
+    "TRSTCTL_SECRETS_KEK_FILE",
+    "TRSTCTL_CA_CERT_FILE",
+    "TRSTCTL_SIGNER_SOCKET",
+    "TRSTCTL_SIGNER_KEY_STORE_DIR",
+    "TRSTCTL_SNAPSHOT_URL",
+    "TRSTCTL_HA_LEADER_ELECTION",
+    "TRSTCTL_HA_SNAPSHOT_INTERVAL",
+];
+
 /// The settings in force. Values may hold user information: never print them whole.
 pub struct Settings {
     values: BTreeMap<&'static str, String>,
@@ -89,12 +106,12 @@ pub struct Settings {
 impl Settings {
     /// Reads the file, if one is named, and the environment over it.
     pub fn load(file: Option<&Path>) -> Result<Self, Failure> {
-        Self::from_sources(file, |name| std::env::var(name).ok())
+        Self::from_sources(file, |name| std::env::var_os(name))
     }
 
     fn from_sources(
         file: Option<&Path>,
-        environment: impl Fn(&str) -> Option<String>,
+        environment: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Self, Failure> {
         let mut values = BTreeMap::new();
         values
@@ -102,10 +119,17 @@ impl Settings {
         if let Some(path) = file {
             values.extend(read_file(path)?);
         }
-        let environment = |setting: &Setting| {
-            Some((setting.name, environment(setting.name).filter(|value| !value.is_empty())?))
-        };
-        values.extend(SETTINGS.iter().filter_map(environment));
+        for setting in SETTINGS {
+            let Some(value) = environment(setting.name) else { continue };
+            // Ignored, it would turn a key into "no key", or lead to another server.
+            let value = value.into_string().map_err(|_| invalid(setting.name, "no UTF-8", "text"))?;
+            if value.is_empty() && setting.name.ends_with("_FILE") {
+                return Err(invalid(setting.name, "", "the name of a file, or not to be set"));
+            }
+            if !value.is_empty() {
+                values.insert(setting.name, value);
+            }
+        }
         Ok(Self { values })
     }
 
@@ -166,11 +190,20 @@ fn read_file(path: &Path) -> Result<Vec<(&'static str, String)>, Failure> {
         let start = error.span().map_or(0, |span| span.start);
         refuse(format!("line {} is no TOML", text[..start].matches('\n').count() + 1))
     })?;
-    table.into_iter().map(|(key, value)| entry(&key, value).map_err(refuse)).collect()
+    let ours = table.into_iter().filter(|(key, _)| !OF_OTHERS.contains(&variable(key).as_str()));
+    ours.map(|(key, value)| entry(&key, value).map_err(refuse)).collect()
+}
+
+/// The environment variable that a key of the file stands for.
+fn variable(key: &str) -> String {
+    format!("TRSTCTL_{}", key.to_uppercase())
 }
 
 fn entry(key: &str, value: toml::Value) -> Result<(&'static str, String), String> {
-    let name = format!("TRSTCTL_{}", key.to_uppercase());
+    let name = variable(key);
+    if ENVIRONMENT_ONLY.contains(&name.as_str()) {
+        return Err(format!("{key} can only be set in the environment, as {name}"));
+    }
     let setting =
         SETTINGS.iter().find(|setting| setting.name == name).ok_or(format!("it has no setting {key:?}"))?;
     let text = match value {
@@ -197,13 +230,28 @@ mod tests {
     #[test]
     fn environment_wins_over_file_and_file_over_default() {
         let file = file("nats_url = \"nats://file:1\"\nnats_replicas = 5\nmigrate_auto = false\n");
-        let environment =
-            |name: &str| (name == "TRSTCTL_NATS_URL").then(|| "nats://environment:1".to_owned());
+        let environment = |name: &str| (name == "TRSTCTL_NATS_URL").then(|| "nats://environment:1".into());
         let settings = Settings::from_sources(Some(file.path()), environment).unwrap();
         assert_eq!(settings.get("TRSTCTL_NATS_URL"), Some("nats://environment:1"));
         assert_eq!(settings.number("TRSTCTL_NATS_REPLICAS").unwrap(), 5);
         assert!(!settings.flag("TRSTCTL_MIGRATE_AUTO").unwrap());
         assert_eq!(settings.get("TRSTCTL_NATS_MODE"), Some("external"));
+    }
+
+    #[test]
+    fn key_file_that_is_set_and_unusable_is_never_no_key() {
+        use std::os::unix::ffi::OsStringExt;
+        for value in [OsString::new(), OsString::from_vec(b"/key/\xff".to_vec())] {
+            let environment = |name: &str| (name == "TRSTCTL_AUDIT_SIGNING_KEY_FILE").then(|| value.clone());
+            assert_eq!(Settings::from_sources(None, environment).err().unwrap().class, Class::Usage);
+        }
+    }
+
+    #[test]
+    fn file_shared_with_the_server_is_read() {
+        let file = file("signer_socket = \"/run/signer\"\nha_leader_election = true\nnats_replicas = 5\n");
+        let settings = Settings::from_sources(Some(file.path()), |_| None).unwrap();
+        assert_eq!(settings.number("TRSTCTL_NATS_REPLICAS").unwrap(), 5);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Progress on standard error: a bar on a terminal, plain lines elsewhere, nothing when quiet.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -67,7 +67,7 @@ impl Progress for Terminal {
     fn begin(&self, phase: &'static str, total: Option<u64>, unit: Unit) {
         let bar = matches!(self.style, Style::Bar).then(|| bar(phase, total, unit));
         if matches!(self.style, Style::Lines) {
-            eprintln!("{phase} …");
+            say(&format!("{phase} …"));
         }
         let now = Instant::now();
         self.with_current(|current| {
@@ -82,7 +82,7 @@ impl Progress for Terminal {
                 bar.set_position(count);
             } else if matches!(self.style, Style::Lines) && current.told.elapsed() >= LINE_EVERY {
                 current.told = Instant::now();
-                eprintln!("{}", current.line(count));
+                say(&current.line(count));
             }
         });
     }
@@ -125,6 +125,11 @@ impl Current {
         }
         line
     }
+}
+
+/// A line on standard error; a reader that is gone must not stop the work.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// A line for a finished phase: what, how long, how much, how fast.

@@ -14,7 +14,7 @@ use trstctl_recovery::output::Existing;
 
 use super::Context;
 use crate::args::Backup;
-use crate::connections::Engines;
+use crate::connections::{Engines, Needs};
 use crate::outcome::Outcome;
 use crate::text;
 
@@ -37,7 +37,7 @@ pub fn run(context: &Context, args: Backup) -> Result<Outcome, Failure> {
         created_at: StoreTime(i64::try_from(now.as_nanosecond()).unwrap_or(i64::MAX)),
     };
     let report = context.run(async {
-        let engines = Engines::open(&context.settings)?;
+        let engines = Engines::open(&context.settings, Needs::Log)?;
         let log = JetStreamLog::open(engines.connect().await?, STREAM).await?;
         log.refuse_unverified().await?;
         backup(&log, options, Arc::clone(&context.progress)).await

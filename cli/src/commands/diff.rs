@@ -12,12 +12,12 @@ use trstctl_recovery::rebuild::{Difference, diff};
 
 use super::{Context, rebuild};
 use crate::args::Diff;
-use crate::connections::Engines;
+use crate::connections::{Engines, Needs};
 use crate::outcome::Outcome;
 use crate::text;
 
 pub fn run(context: &Context, args: &Diff) -> Result<Outcome, Failure> {
-    let engines = Engines::open(&context.settings)?;
+    let engines = Engines::open(&context.settings, Needs::LogAndReadModel)?;
     let database = rebuild::database(context, &engines, &args.memory)?;
     let max_listed = usize::try_from(args.limit).unwrap_or(usize::MAX);
     let mut phases = Phases::new(Arc::clone(&context.progress));

@@ -1,12 +1,15 @@
 //! `trstctl-dr manifest audit`
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use trstctl_formats::{Class, Failure};
 use trstctl_migrations::audit::{Catalog, Finding, SqlFile, audit, embedded_files, load_dir};
 use trstctl_migrations::connect::Target;
 use trstctl_migrations::{Manifest, RecoveryClass};
+
+use trstctl_recovery::progress::ms;
 
 use super::Context;
 use crate::args::{Audit, Format};
@@ -27,7 +30,8 @@ pub fn run(context: &Context, args: &Audit) -> Result<Outcome, Failure> {
     let manifest = manifest(args)?;
     let catalog = args.database.as_deref().map(catalog).transpose()?;
     let findings = audit(&files, &manifest, catalog.as_ref());
-    let report = Report { args, files: &files, manifest: &manifest, findings: &findings };
+    let report =
+        Report { started: context.started, args, files: &files, manifest: &manifest, findings: &findings };
     Ok(Outcome { text: report.text(), ..Outcome::new("", report.json()) }.with_error(report.failure()))
 }
 
@@ -71,6 +75,7 @@ fn refuse_password(dsn: &str) -> Result<(), Failure> {
 }
 
 struct Report<'a> {
+    started: Instant,
     args: &'a Audit,
     files: &'a [SqlFile],
     manifest: &'a Manifest,
@@ -138,6 +143,7 @@ impl Report<'_> {
             "command": "manifest audit",
             "ok": error.is_none(),
             "exit_code": error.as_ref().map_or(0, |error| error.class.exit_code()),
+            "elapsed_ms": ms(self.started.elapsed()),
             "error": error.as_ref().map(crate::outcome::failure_json),
         });
         if let (Value::Object(object), Value::Object(result)) = (&mut object, self.json()) {

@@ -10,8 +10,10 @@ mod restore;
 mod verify;
 
 use std::future::Future;
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
@@ -26,17 +28,27 @@ use crate::outcome::Outcome;
 use crate::settings::Settings;
 use crate::terminal::{INTERRUPTED, Terminal};
 
+/// How long the threads of a stopped flow may take to end.
+const GRACE: Duration = Duration::from_secs(10);
+
 /// Runs the command.
 pub fn run(cli: Cli) -> Result<Outcome, Failure> {
     let context = Context::new(&cli)?;
-    match cli.command {
-        Command::Backup(args) => backup::run(&context, args),
-        Command::Verify(args) => verify::run(&context, &args),
-        Command::Restore(args) => restore::run(&context, &args),
-        Command::Rebuild(args) => rebuild::run(&context, &args),
-        Command::Diff(args) => diff::run(&context, &args),
-        Command::Manifest(Manifest::Audit(args)) => manifest::run(&context, &args),
-        Command::Demo(args) => demo::run(&context, &args),
+    let outcome = dispatch(&context, cli.command);
+    // What blocks on a thread is asked to stop too; one that does not listen is not waited for.
+    context.runtime.shutdown_timeout(GRACE);
+    outcome
+}
+
+fn dispatch(context: &Context, command: Command) -> Result<Outcome, Failure> {
+    match command {
+        Command::Backup(args) => backup::run(context, args),
+        Command::Verify(args) => verify::run(context, &args),
+        Command::Restore(args) => restore::run(context, &args),
+        Command::Rebuild(args) => rebuild::run(context, &args),
+        Command::Diff(args) => diff::run(context, &args),
+        Command::Manifest(Manifest::Audit(args)) => manifest::run(context, &args),
+        Command::Demo(args) => demo::run(context, &args),
         Command::Completions(args) => completions::run(&args, context.json),
     }
 }
@@ -45,6 +57,7 @@ pub fn run(cli: Cli) -> Result<Outcome, Failure> {
 struct Context {
     settings: Settings,
     progress: Arc<dyn Progress>,
+    started: Instant,
     json: bool,
     quiet: bool,
     runtime: tokio::runtime::Runtime,
@@ -66,6 +79,7 @@ impl Context {
         Ok(Self {
             settings,
             progress: Arc::new(Terminal::new(cli.global.quiet)),
+            started: Instant::now(),
             json: cli.global.json,
             quiet: cli.global.quiet,
             runtime,
@@ -87,7 +101,8 @@ impl Context {
     /// Words before the result, on standard error, unless quiet.
     fn tell(&self, words: &str) {
         if !self.quiet {
-            eprint!("{words}");
+            // A reader that is gone hinders nobody.
+            let _ = write!(std::io::stderr(), "{words}");
         }
     }
 
@@ -134,13 +149,12 @@ fn allow(given: bool) -> Allow {
 
 /// The first signal asks the flow to stop; a second one ends the process at once.
 async fn watch_signals(stop: Arc<Notify>) {
-    let signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
-    let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)] = signals else { return };
+    let signals = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
+    let [Ok(mut interrupt), Ok(mut terminate)] = signals else { return };
     loop {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
         }
         if INTERRUPTED.swap(true, Ordering::Relaxed) {
             std::process::exit(i32::from(Class::Interrupted.exit_code()));

@@ -13,12 +13,12 @@ use trstctl_recovery::rebuild::{Database, Migrate, RebuildReport, migrate_and_re
 
 use super::{Context, restore};
 use crate::args::{Memory, Rebuild};
-use crate::connections::Engines;
+use crate::connections::{Engines, Needs};
 use crate::outcome::Outcome;
 use crate::text;
 
 pub fn run(context: &Context, args: &Rebuild) -> Result<Outcome, Failure> {
-    let engines = Engines::open(&context.settings)?;
+    let engines = Engines::open(&context.settings, Needs::LogAndReadModel)?;
     let database = database(context, &engines, &args.memory)?;
     let mut phases = Phases::new(Arc::clone(&context.progress));
     let report = context.run(async {

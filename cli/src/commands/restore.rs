@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use trstctl_formats::backup::Cut;
-use trstctl_formats::{Failure, StoreTime};
+use trstctl_formats::backup::{Content, Cut};
+use trstctl_formats::{Class, Failure, StoreTime};
 use trstctl_ledger::restore::Method as LedgerMethod;
 use trstctl_recovery::plan::Plan;
 use trstctl_recovery::progress::{Phase, Phases};
@@ -14,25 +14,24 @@ use trstctl_recovery::restore::{LogOutcome, RestoreOptions, RestoreReport, prepa
 
 use super::Context;
 use super::rebuild;
+use super::verify::gap_ranges;
 use crate::args::{Method, Restore};
-use crate::connections::Engines;
+use crate::connections::{self, Engines, Needs};
 use crate::outcome::Outcome;
 use crate::text;
 use trstctl_ledger::log::STREAM;
 
 pub fn run(context: &Context, args: &Restore) -> Result<Outcome, Failure> {
     let trust = context.trust(&args.trust)?;
-    let engines = Engines::open(&context.settings)?;
-    let options = options(context, args, &engines)?;
+    let mut options = options(context, args)?;
     let mut phases = Phases::new(Arc::clone(&context.progress));
     let verified = verify(&options, &trust, &mut phases)?;
-    let prepared = context.run(prepare(
-        verified,
-        engines.nats().clone(),
-        options,
-        phases,
-        Arc::clone(&context.progress),
-    ))?;
+    // Only now: embedded engines are not started for a backup that is refused.
+    let engines = Engines::open(&context.settings, Needs::of(args.rebuild))?;
+    options.database =
+        args.rebuild.then(|| rebuild::database(context, &engines, &args.memory)).transpose()?;
+    let progress = Arc::clone(&context.progress);
+    let prepared = context.run(prepare(verified, engines.nats().clone(), options, phases, progress))?;
     let plan = plan_words(prepared.plan());
     if args.plan {
         let text = format!("{plan}nothing was written\n");
@@ -48,7 +47,7 @@ pub fn run(context: &Context, args: &Restore) -> Result<Outcome, Failure> {
     Ok(outcome(&report))
 }
 
-fn options(context: &Context, args: &Restore, engines: &Engines) -> Result<RestoreOptions, Failure> {
+fn options(context: &Context, args: &Restore) -> Result<RestoreOptions, Failure> {
     Ok(RestoreOptions {
         file: args.file.clone(),
         cut: cut(args),
@@ -58,11 +57,11 @@ fn options(context: &Context, args: &Restore, engines: &Engines) -> Result<Resto
         },
         new_sequences: super::allow(args.accept_new_sequences),
         stream: STREAM.to_owned(),
-        replicas: engines.replicas(&context.settings)?,
+        replicas: connections::replicas(&context.settings)?,
         deployment_id: context.settings.get("TRSTCTL_DEPLOYMENT_ID").map(ToOwned::to_owned),
         from_deployment: args.from_deployment.clone(),
         now: store_time(Timestamp::now()),
-        database: args.rebuild.then(|| rebuild::database(context, engines, &args.memory)).transpose()?,
+        database: None,
     })
 }
 
@@ -108,15 +107,7 @@ fn outcome(report: &RestoreReport) -> Outcome {
     };
     let live = &report.live;
     words.push_str(&text::field("events", text::count(live.records)));
-    words.push_str(&text::field(
-        "sequences",
-        format!(
-            "{} to {}, {}",
-            live.first_sequence,
-            live.last_sequence,
-            text::plural(live.gaps.len() as u64, "gap")
-        ),
-    ));
+    words.push_str(&text::field("sequences", sequences(live)));
     words.push_str(&text::field("merkle root", live.merkle_root));
     words
         .push_str(&text::field("exact", if report.exact { "yes, bit for bit" } else { "NO: see the notes" }));
@@ -131,16 +122,24 @@ fn outcome(report: &RestoreReport) -> Outcome {
     Outcome::new(words, outcome_json(report)).with_error(failure(report))
 }
 
+fn sequences(live: &Content) -> String {
+    let gaps = gap_ranges(live).map_or_else(|| "very many gaps".to_owned(), |gaps| text::plural(gaps, "gap"));
+    format!("{} to {}, {gaps}", text::count(live.first_sequence), text::count(live.last_sequence))
+}
+
 /// A restore that is not exact needs a person, as do quarantined events.
 fn failure(report: &RestoreReport) -> Option<Failure> {
-    let inexact = (!report.exact).then(|| {
-        Failure::new(
-            trstctl_formats::Class::Findings,
-            "the log was restored by publishing: it holds the same events, not the same store times",
-            "Tell those who rely on store times or sequences; take a new backup now.",
-        )
-    });
-    inexact.or_else(|| report.rebuild.as_ref().and_then(rebuild::failure))
+    let found = report.rebuild.as_ref().and_then(rebuild::failure);
+    if report.exact {
+        return found;
+    }
+    let mut message =
+        "the log was restored by publishing: it holds the same events, not the same store times".to_owned();
+    if let Some(found) = found {
+        message.push_str(&format!("; {found}"));
+    }
+    let hint = "Tell those who rely on store times or sequences; take a new backup now.";
+    Some(Failure::new(Class::Findings, message, hint))
 }
 
 fn outcome_json(report: &RestoreReport) -> Value {
@@ -149,7 +148,7 @@ fn outcome_json(report: &RestoreReport) -> Value {
         "records": report.live.records,
         "first_sequence": report.live.first_sequence,
         "last_sequence": report.live.last_sequence,
-        "gaps": report.live.gaps.len(),
+        "gaps": gap_ranges(&report.live),
         "merkle_root": report.live.merkle_root.to_string(),
         "exact": report.exact,
         "sequences_are_new": report.sequences_are_new,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use trstctl_formats::Failure;
-use trstctl_formats::backup::{FormatVersion, Summary};
+use trstctl_formats::backup::{Content, FormatVersion, Summary};
 use trstctl_recovery::progress::{Phases, Unit};
 use trstctl_recovery::source::{self, Trust};
 
@@ -19,13 +19,14 @@ pub fn run(context: &Context, args: &Verify) -> Result<Outcome, Failure> {
     let mut outcome = Outcome::default();
     let mut files = Vec::new();
     for path in &args.files {
+        if context.progress.interrupted() {
+            outcome.error.get_or_insert_with(super::interrupted);
+            break;
+        }
         let verdict = verify(context, path, &trust);
         outcome.text.push_str(&words(path, &verdict, args.files.len()));
         files.push(file_json(path, &verdict));
         outcome.error = outcome.error.or(verdict.err());
-        if context.progress.interrupted() {
-            break;
-        }
     }
     outcome.result.insert("files".into(), Value::Array(files));
     Ok(outcome)
@@ -79,21 +80,33 @@ pub fn facts(summary: &Summary) -> String {
 fn records(summary: &Summary) -> String {
     let records = text::count(summary.records);
     let Some(content) = &summary.content else { return format!("{records} (version 1 keeps no sequences)") };
-    let missing = content.gaps.iter().map(|(first, last)| last - first + 1).sum();
+    let missing = missing(content);
     let range = format!(
         "sequences {} to {}",
         text::count(content.first_sequence),
         text::count(content.last_sequence)
     );
-    match content.gaps.len() as u64 {
+    match gap_ranges(content) {
         _ if summary.records == 0 => records,
-        0 => format!("{records} ({range}, no gaps)"),
-        gaps => format!(
+        Some(0) => format!("{records} ({range}, no gaps)"),
+        Some(gaps) => format!(
             "{records} ({range}; {}, {})",
             text::plural(gaps, "gap"),
             text::plural(missing, "deleted event")
         ),
+        None => format!("{records} ({range}; {})", text::plural(missing, "deleted event")),
     }
+}
+
+/// Sequences between first and last that the log does not hold.
+fn missing(content: &Content) -> u64 {
+    (content.last_sequence + 1).saturating_sub(content.first_sequence).saturating_sub(content.records)
+}
+
+/// How many ranges they are; `None` where there are too many to be listed.
+pub fn gap_ranges(content: &Content) -> Option<u64> {
+    let listed = content.gaps.len() as u64;
+    (listed > 0 || missing(content) == 0).then_some(listed)
 }
 
 fn trust_words(summary: &Summary) -> &'static str {
@@ -118,7 +131,7 @@ pub fn facts_json(summary: &Summary) -> Value {
         "merkle_root": content.map(|content| content.merkle_root.to_string()),
         "first_sequence": content.map(|content| content.first_sequence),
         "last_sequence": content.map(|content| content.last_sequence),
-        "gaps": content.map(|content| content.gaps.len()),
+        "gaps": content.and_then(gap_ranges),
         "tenants": summary.tenants,
         "first_time": summary.time_range.map(|(from, _)| from.to_string()),
         "last_time": summary.time_range.map(|(_, to)| to.to_string()),
