@@ -34,7 +34,8 @@ impl Site {
         Self::with(NatsOptions { binary: Some(server.path.clone()), ..NatsOptions::default() })
     }
 
-    fn with(options: NatsOptions) -> Self {
+    /// The same with these options.
+    pub fn with(options: NatsOptions) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let key = folder.path().join("audit.key");
         File::create(&key).and_then(|mut file| file.write_all(b"a key of the tests\n")).expect("a key file");
