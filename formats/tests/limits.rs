@@ -110,5 +110,9 @@ fn more_than_250_000_tenants_are_null() {
     let bytes = with(250_001);
     assert!(bytes.ends_with(b"\"tenants\":null}\n"));
     let verified = verify(Cursor::new(&bytes), &VerifyOptions::default()).unwrap();
-    assert_eq!(verified.summary().tenants, Some(250_001));
+    assert_eq!(verified.summary().tenants, None);
+    let stated = replaced(&bytes, b"\"tenants\":null", b"\"tenants\":[]");
+    let failure = verdict(&forged(&stated)).unwrap_err();
+    assert_eq!(failure.class, Class::Inconsistent);
+    assert!(failure.message.contains("more than a trailer can say"), "{failure}");
 }

@@ -48,7 +48,7 @@ pub struct Summary {
     pub records: u64,
     /// Sequences, gaps and root as the file states them (`None` in version 1).
     pub content: Option<Content>,
-    /// Number of tenants; `None` in version 1.
+    /// Number of tenants; `None` in version 1, and when there are more than a trailer can say.
     pub tenants: Option<u64>,
     /// The trailer carries a MAC.
     pub keyed: bool,

@@ -1,17 +1,31 @@
 //! The trees of the tenants: one a tenant, over the lines of its records in log order.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use super::FormatVersion;
+use super::limits::MAX_TENANTS;
 use crate::Digest;
 use crate::json;
 use crate::merkle::Tree;
 
-/// Folds lines to one tree a tenant. Memory: some hundred bytes a tenant.
+/// Folds lines to one tree a tenant, until there are more tenants than a trailer can say. Memory: some hundred bytes a
+/// tenant, and the ids, which together are no longer than a line.
+pub(crate) struct Tenants(Option<Trees>);
+
+impl Default for Tenants {
+    fn default() -> Self {
+        Self(Some(Trees::default()))
+    }
+}
+
 #[derive(Default)]
-pub(crate) struct Tenants {
+struct Trees {
     /// By tenant id, escaped as in the lines.
-    places: HashMap<Box<[u8]>, usize>,
-    trees: Vec<(Box<[u8]>, Tree)>,
+    places: HashMap<Arc<[u8]>, usize>,
+    trees: Vec<(Arc<[u8]>, Tree)>,
+    /// Bytes of all ids.
+    id_bytes: usize,
     recent: Recent,
 }
 
@@ -39,7 +53,7 @@ impl Recent {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TenantHead {
     /// The tenant id, escaped as in the lines.
-    pub(crate) id: Box<[u8]>,
+    pub(crate) id: Arc<[u8]>,
     pub(crate) records: u64,
     pub(crate) merkle_root: Digest,
 }
@@ -47,6 +61,22 @@ pub(crate) struct TenantHead {
 impl Tenants {
     /// Adds a line of the tenant whose id, escaped as in the line, is `id`.
     pub(crate) fn push(&mut self, id: &[u8], leaf: Digest) {
+        if let Some(trees) = &mut self.0 {
+            trees.push(id, leaf);
+            if trees.are_too_many() {
+                self.0 = None;
+            }
+        }
+    }
+
+    /// The heads, sorted by the bytes of the ids; `None` when there are more than a trailer can say.
+    pub(crate) fn heads(&self) -> Option<Vec<TenantHead>> {
+        self.0.as_ref().map(Trees::heads)
+    }
+}
+
+impl Trees {
+    fn push(&mut self, id: &[u8], leaf: Digest) {
         let slot = self.recent.slot(id);
         if let Some((found, tree)) = self.trees.get_mut(*slot as usize)
             && **found == *id
@@ -56,8 +86,10 @@ impl Tenants {
         let place = match self.places.get(id) {
             Some(place) => *place,
             None => {
-                self.places.insert(id.into(), self.trees.len());
-                self.trees.push((id.into(), Tree::new()));
+                let id: Arc<[u8]> = id.into();
+                self.id_bytes += id.len();
+                self.places.insert(Arc::clone(&id), self.trees.len());
+                self.trees.push((id, Tree::new()));
                 self.trees.len() - 1
             }
         };
@@ -65,14 +97,49 @@ impl Tenants {
         self.trees[place].1.push(leaf);
     }
 
-    /// The heads, sorted by the bytes of the ids.
-    pub(crate) fn heads(&self) -> Vec<TenantHead> {
-        let head = |(id, tree): &(Box<[u8]>, Tree)| {
+    /// Whether no trailer can say these, whatever else it says.
+    fn are_too_many(&self) -> bool {
+        self.trees.len() > MAX_TENANTS || self.id_bytes > FormatVersion::V2.max_line_bytes()
+    }
+
+    fn heads(&self) -> Vec<TenantHead> {
+        let head = |(id, tree): &(Arc<[u8]>, Tree)| {
             let head = tree.head();
-            TenantHead { id: id.clone(), records: head.len, merkle_root: head.root }
+            TenantHead { id: Arc::clone(id), records: head.len, merkle_root: head.root }
         };
         let mut heads: Vec<TenantHead> = self.trees.iter().map(head).collect();
         heads.sort_by(|a, b| json::v2_decoded(&a.id).cmp(&json::v2_decoded(&b.id)));
         heads
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_tenants_than_a_trailer_can_say_are_not_kept() {
+        let mut tenants = Tenants::default();
+        for n in 0..MAX_TENANTS {
+            tenants.push(n.to_string().as_bytes(), Digest([0; 32]));
+        }
+        tenants.push(b"0", Digest([0; 32]));
+        assert_eq!(tenants.heads().map(|heads| heads.len()), Some(MAX_TENANTS));
+        tenants.push(b"one more", Digest([0; 32]));
+        assert!(tenants.0.is_none());
+        tenants.push(b"0", Digest([0; 32]));
+        assert_eq!(tenants.heads(), None);
+    }
+
+    #[test]
+    fn ids_that_are_together_longer_than_a_line_are_not_kept() {
+        let mut tenants = Tenants::default();
+        let mut id = vec![b'x'; FormatVersion::V2.max_line_bytes() / 2];
+        tenants.push(&id, Digest([0; 32]));
+        id[0] = b'y';
+        tenants.push(&id, Digest([0; 32]));
+        assert!(tenants.0.is_some());
+        tenants.push(b"z", Digest([0; 32]));
+        assert!(tenants.0.is_none());
     }
 }

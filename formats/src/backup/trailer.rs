@@ -150,7 +150,7 @@ impl TrailerV2 {
         sha256: Digest,
         content: &Content,
         gap_ranges: u64,
-        tenants: &[TenantHead],
+        tenants: Option<&[TenantHead]>,
         key: Option<&BackupKey>,
         out: &mut Vec<u8>,
     ) {
@@ -175,10 +175,9 @@ impl TrailerV2 {
         }
         out.extend_from_slice(b",\"tenants\":");
         let tail_bytes = if key.is_some() { KEYED_TAIL_BYTES } else { "}\n".len() };
-        if tenants_fit(out.len() - from + tail_bytes, tenants) {
-            push_tenants(out, tenants);
-        } else {
-            out.extend_from_slice(b"null");
+        match tenants.filter(|tenants| tenants_fit(out.len() - from + tail_bytes, tenants)) {
+            Some(tenants) => push_tenants(out, tenants),
+            None => out.extend_from_slice(b"null"),
         }
         if let Some(key) = key {
             push_authentication(out, from, key);

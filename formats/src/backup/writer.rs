@@ -218,9 +218,10 @@ impl<W: Write> Writer<W> {
         let content = self.fold.content_through(cut);
         let tenants = std::mem::take(&mut self.tenants).heads();
         let gap_ranges = self.fold.gap_ranges_through(cut);
-        TrailerV2::write(summary.sha256, &content, gap_ranges, &tenants, self.key.as_ref(), &mut self.buffer);
+        let (stated, key) = (tenants.as_deref(), self.key.as_ref());
+        TrailerV2::write(summary.sha256, &content, gap_ranges, stated, key, &mut self.buffer);
         summary.content = Some(content);
-        summary.tenants = Some(tenants.len() as u64);
+        summary.tenants = tenants.map(|tenants| tenants.len() as u64);
     }
 
     fn begin(&mut self) {

@@ -171,14 +171,14 @@ fn conclude(
         mac: outcome.mac,
         findings,
         content: content.as_ref(),
-        tenants: &tenants,
+        tenants: tenants.as_deref(),
     };
     case.judge()?;
     Ok(Summary {
         sha256: outcome.sha256,
         records: findings.records,
         content,
-        tenants: is_v2.then_some(tenants.len() as u64),
+        tenants: tenants.filter(|_| is_v2).map(|tenants| tenants.len() as u64),
         keyed: origin != Origin::Unkeyed,
         authenticated: origin == Origin::Keyed,
         time_range: findings.time_range,

@@ -1,6 +1,7 @@
 //! Steps 5 and 6 of the verdict: what the whole file decides.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::ends::{LastText, Origin, Trailer};
 use super::facts::LineFault;
@@ -25,8 +26,8 @@ pub(crate) struct Case<'a> {
     pub(crate) findings: &'a Findings,
     /// Version 2.
     pub(crate) content: Option<&'a Content>,
-    /// Version 2.
-    pub(crate) tenants: &'a [TenantHead],
+    /// Version 2; `None` when there are more than a trailer can say.
+    pub(crate) tenants: Option<&'a [TenantHead]>,
 }
 
 impl Case<'_> {
@@ -69,11 +70,15 @@ impl Case<'_> {
 
     /// Tenants whose records are not what the trailer says.
     fn differing_tenants(&self) -> Vec<String> {
-        let Trailer::V2(TrailerV2 { tenants: Some(stated), .. }) = self.trailer else { return Vec::new() };
-        let by_id = |tenants: &[TenantHead]| -> BTreeMap<Vec<u8>, TenantHead> {
-            tenants.iter().map(|tenant| (tenant.id.to_vec(), tenant.clone())).collect()
+        let (Trailer::V2(TrailerV2 { tenants: Some(stated), .. }), Some(found)) =
+            (self.trailer, self.tenants)
+        else {
+            return Vec::new();
         };
-        let (stated, found) = (by_id(stated), by_id(self.tenants));
+        let by_id = |tenants: &[TenantHead]| -> BTreeMap<Arc<[u8]>, TenantHead> {
+            tenants.iter().map(|tenant| (Arc::clone(&tenant.id), tenant.clone())).collect()
+        };
+        let (stated, found) = (by_id(stated), by_id(found));
         let ids: BTreeSet<_> = stated.keys().chain(found.keys()).collect();
         let differing = ids.into_iter().filter(|id| stated.get(*id) != found.get(*id));
         differing.map(|id| json::decode_go(id).into_owned()).collect()
@@ -119,15 +124,21 @@ impl Case<'_> {
     }
 
     fn tenants_difference(&self, trailer: &TrailerV2) -> Option<String> {
-        match &trailer.tenants {
-            Some(stated) if *stated == self.tenants => None,
-            Some(_) => {
+        match (&trailer.tenants, self.tenants) {
+            (Some(stated), Some(found)) if stated == found => None,
+            (Some(stated), None) => Some(format!(
+                "{} tenants are stated, and there are more than a trailer can say",
+                stated.len()
+            )),
+            (Some(_), Some(_)) => {
                 let differing = self.differing_tenants();
                 Some(format!("tenants differ from the records: {}", text::list(&differing)))
             }
             // `null` takes four bytes, the newline one.
-            None if !tenants_fit(self.last.bytes.len() + 1 - 4, self.tenants) => None,
-            None => Some(String::from("tenants is null, and there are few enough to say")),
+            (None, Some(found)) if tenants_fit(self.last.bytes.len() + 1 - 4, found) => {
+                Some(String::from("tenants is null, and there are few enough to say"))
+            }
+            (None, _) => None,
         }
     }
 }
