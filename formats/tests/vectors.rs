@@ -298,6 +298,13 @@ fn refused_by_checksum_or_key() -> Vec<(&'static str, Vec<u8>)> {
             [&edited[..at], mac, &edited[at + 64..]].concat()
         }),
         ("tampered-v1-mac.with-key", flipped(V1_KEYED, "\"hmac_sha256\":\"")),
+        ("tampered-v1-mac-upper-case.with-key", {
+            let mac = memchr::memmem::rfind(V1_KEYED, b"\"hmac_sha256\":\"").unwrap() + 15;
+            let mut bytes = V1_KEYED.to_vec();
+            bytes[mac..mac + 64].make_ascii_uppercase();
+            bytes
+        }),
+        ("tampered-v1-mac-cut-off.with-key", replaced(V1_KEYED, b"f63ac0\"", b"f63ac\"")),
         ("tampered-v1-before-malformed.with-key", {
             let edited = forged(&replaced(V1_KEYED, b"\"v\":1", b"\"v\":1.5"));
             flipped(&edited, "\"hmac_sha256\":\"")

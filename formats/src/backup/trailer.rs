@@ -1,7 +1,7 @@
 //! The last line of a backup: what the lines before it must be.
 
 use super::header::read_unsigned;
-use super::key::{BackupKey, finish_mac};
+use super::key::{BackupKey, HmacSha256, finish_mac};
 use super::limits::{MAX_GAP_RANGES, MAX_TENANTS};
 use super::record_v2::{push_integer, read_string};
 use super::tenants::TenantHead;
@@ -276,15 +276,27 @@ fn push_authentication(out: &mut Vec<u8>, from: usize, key: &BackupKey) {
     out.extend_from_slice(b",\"key_id\":\"");
     out.extend_from_slice(key.key_id().as_bytes());
     out.push(b'"');
-    let mac = mac_of(key, &out[from..]);
+    let mac = finish_mac(mac_of(key, &out[from..]));
     push_digest(out, b",\"hmac_sha256\":\"", mac);
 }
 
 /// The MAC over the beginning of a trailer of version 2.
-pub(crate) fn mac_of(key: &BackupKey, covered: &[u8]) -> Digest {
+pub(crate) fn mac_of(key: &BackupKey, covered: &[u8]) -> HmacSha256 {
     let mut mac = key.mac(FormatVersion::V2);
     hmac::Mac::update(&mut mac, covered);
-    finish_mac(mac)
+    mac
+}
+
+/// A digest of 64 lower-case hex digits; `None` for any other text.
+pub(crate) fn digest_of_hex(text: &[u8]) -> Option<Digest> {
+    let mut digest = [0; 32];
+    decode_lower_hex(text, &mut digest)?;
+    Some(Digest(digest))
+}
+
+fn decode_lower_hex(text: &[u8], bytes: &mut [u8]) -> Option<()> {
+    let lower = text.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    (lower && hex::decode_to_slice(text, bytes).is_ok()).then_some(())
 }
 
 /// A digest in lower-case hex, of which the opening quote was taken.
@@ -297,11 +309,7 @@ fn read_digest(cursor: &mut Cursor<'_>) -> Result<Digest, Fault> {
 fn read_hex(cursor: &mut Cursor<'_>, bytes: &mut [u8]) -> Result<(), Fault> {
     let at = cursor.place();
     let text = cursor.string()?.raw;
-    let lower = text.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    if !lower || hex::decode_to_slice(text, bytes).is_err() {
-        return Err(Fault::new(at, "hex digits, lower case, of the right number"));
-    }
-    Ok(())
+    decode_lower_hex(text, bytes).ok_or(Fault::new(at, "hex digits, lower case, of the right number"))
 }
 
 /// `null`, or an array of at most `limit` elements.

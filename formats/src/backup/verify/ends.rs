@@ -7,6 +7,7 @@ use super::options::{Allow, Purpose, VerifyOptions};
 use super::text;
 use crate::Failure;
 use crate::backup::header::HEADER_TAG;
+use crate::backup::key::mac_is;
 use crate::backup::lines::{LastLine, LineReader, Overlong};
 use crate::backup::trailer::{self, TRAILER_TAG, TrailerV1, TrailerV2};
 use crate::backup::{FormatVersion, Header};
@@ -124,7 +125,8 @@ pub(crate) fn check_key(
                 if found.key_id != key.key_id() {
                     return Err(text::wrong_key(&found.key_id, &key.key_id()));
                 }
-                if trailer::mac_of(key, &last.bytes[..found.covered_bytes]) != found.hmac_sha256 {
+                let mac = trailer::mac_of(key, &last.bytes[..found.covered_bytes]);
+                if !mac_is(mac, &found.hmac_sha256) {
                     return Err(text::tampered_trailer(last));
                 }
             }

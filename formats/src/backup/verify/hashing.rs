@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use crate::Digest;
 use crate::backup::FormatVersion;
 use crate::backup::blocks::Block;
-use crate::backup::key::{HmacSha256, finish_mac};
+use crate::backup::key::HmacSha256;
 
 /// Whether a CR before a newline is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,13 +74,13 @@ pub(crate) fn sha256(version: FormatVersion, blocks: Receiver<Arc<Block>>) -> Di
     Digest(digest.finalize().into())
 }
 
-/// The MAC of all blocks.
-pub(crate) fn mac(version: FormatVersion, mut mac: HmacSha256, blocks: Receiver<Arc<Block>>) -> Digest {
+/// The MAC of all blocks, to be compared.
+pub(crate) fn mac(version: FormatVersion, mut mac: HmacSha256, blocks: Receiver<Arc<Block>>) -> HmacSha256 {
     let mut line_ends = LineEnds::of(version);
     for block in blocks {
         line_ends.feed_block(&block, |bytes| mac.update(bytes));
     }
-    finish_mac(mac)
+    mac
 }
 
 #[cfg(test)]

@@ -168,7 +168,7 @@ fn conclude(
         last,
         origin,
         sha256: outcome.sha256,
-        mac: outcome.mac,
+        mac: outcome.mac.as_ref(),
         findings,
         content: content.as_ref(),
         tenants: tenants.as_deref(),

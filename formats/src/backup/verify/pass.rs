@@ -29,7 +29,7 @@ const MAX_PARSERS: usize = 6;
 pub(crate) struct Outcome {
     pub(crate) sha256: Digest,
     /// Version 1 with a key: the MAC over the same bytes.
-    pub(crate) mac: Option<Digest>,
+    pub(crate) mac: Option<HmacSha256>,
     pub(crate) findings: Findings,
     pub(crate) last: LastLine,
 }
@@ -56,7 +56,7 @@ pub(crate) fn run<R: Read>(
 /// The threads of a pass.
 struct Threads<'scope> {
     sha256: ScopedJoinHandle<'scope, Digest>,
-    mac: Option<ScopedJoinHandle<'scope, Digest>>,
+    mac: Option<ScopedJoinHandle<'scope, HmacSha256>>,
     findings: ScopedJoinHandle<'scope, Findings>,
 }
 
@@ -94,7 +94,7 @@ impl<'scope> Threads<'scope> {
         (Self { sha256, mac, findings }, Feed { hashers, jobs, facts, sent: 0 })
     }
 
-    fn join(self) -> (Digest, Option<Digest>, Findings) {
+    fn join(self) -> (Digest, Option<HmacSha256>, Findings) {
         (joined(self.sha256), self.mac.map(joined), joined(self.findings))
     }
 }

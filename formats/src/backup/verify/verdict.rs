@@ -7,9 +7,10 @@ use super::ends::{LastText, Origin, Trailer};
 use super::facts::LineFault;
 use super::findings::Findings;
 use super::text;
+use crate::backup::key::{HmacSha256, mac_is};
 use crate::backup::limits::MAX_GAP_RANGES;
 use crate::backup::tenants::TenantHead;
-use crate::backup::trailer::{TrailerV1, TrailerV2, tenants_fit};
+use crate::backup::trailer::{TrailerV1, TrailerV2, digest_of_hex, tenants_fit};
 use crate::backup::{Content, Header};
 use crate::json;
 use crate::{Digest, Failure};
@@ -21,8 +22,8 @@ pub(crate) struct Case<'a> {
     pub(crate) last: &'a LastText<'a>,
     pub(crate) origin: Origin,
     pub(crate) sha256: Digest,
-    /// Version 1 with a key.
-    pub(crate) mac: Option<Digest>,
+    /// Version 1 with a key: the MAC over the same bytes.
+    pub(crate) mac: Option<&'a HmacSha256>,
     pub(crate) findings: &'a Findings,
     /// Version 2.
     pub(crate) content: Option<&'a Content>,
@@ -37,7 +38,8 @@ impl Case<'_> {
             return Err(self.damaged());
         }
         if let (Trailer::V1(trailer), Origin::Keyed, Some(mac)) = (self.trailer, self.origin, self.mac)
-            && trailer.hmac_sha256 != mac.to_string()
+            && !digest_of_hex(trailer.hmac_sha256.as_bytes())
+                .is_some_and(|stated| mac_is(mac.clone(), &stated))
         {
             return Err(text::tampered_v1(self.last));
         }
