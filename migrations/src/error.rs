@@ -94,7 +94,7 @@ pub fn hint_for(code: &postgres::error::SqlState) -> String {
     match code.code() {
         "25006" => "This server is read-only (a standby?): point the DSN at the primary.",
         "42501" => {
-            "The login lacks a right: `trstctl-dr manifest audit --database` names missing roles and grants with the statements that mend them."
+            "The login, or the role trstctl_owner that it works as, lacks a right on what is named above. `trstctl-dr rebuild` looks for missing roles and grants first and prints the statements that an administrator must run; a table that belongs to somebody else needs ALTER TABLE … OWNER TO trstctl_owner."
         }
         "53300" => {
             "The server has no connection left: raise max_connections or stop a client, then run the same command again."

@@ -16,7 +16,7 @@ mod runner;
 pub use error::Error;
 pub use files::{Migration, Phase};
 pub use manifest::{Manifest, ManifestError, RecoveryClass, TableEntry};
-pub use runner::{Applied, Runner, Status};
+pub use runner::{Applied, Rehearsal, Runner, Status};
 
 /// The schema that the log fills; it may be dropped and rebuilt at any time.
 pub const READ_MODEL: &str = "read_model";

@@ -6,17 +6,17 @@
 
 use std::fmt;
 
-use postgres::Client;
+use postgres::{Client, GenericClient};
 
 use crate::files::create_schema_sql;
-use crate::{APP_ROLE, Error, OWNER_ROLE, READ_MODEL};
+use crate::{APP_ROLE, Error, OWNER_ROLE, PUBLIC, READ_MODEL};
 
-/// Tenant tables (with their schema) of this database on which the owner's policy is not the one that shows every row.
-/// Empty is the proof. Needs no right but to connect.
+/// Tenant tables (with their schema) of the schemas in `$1` on which the owner's policy is not the one that shows every
+/// row. Empty is the proof. Needs no right but to connect.
 pub const TABLES_WITHOUT_OWNER_POLICY: &str = "
     SELECT n.nspname || '.' || c.relname
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname IN ('public', 'read_model') AND c.relkind IN ('r', 'p')
+    WHERE n.nspname = ANY($1) AND c.relkind IN ('r', 'p')
       AND EXISTS (SELECT FROM pg_attribute a
                   WHERE a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped)
       AND NOT EXISTS (SELECT FROM pg_policy p
@@ -34,7 +34,7 @@ pub fn owner_not_proven(tables: &[String]) -> Error {
     Error::refused(
         "the role cannot be trusted to see every row",
         format!("no policy shows all rows to {OWNER_ROLE} on {}", tables.join(", ")),
-        "Run the pending migrations; then `trstctl-dr manifest audit --database` must find nothing.",
+        "Run the pending migrations; for tables of read_model, `trstctl-dr rebuild` makes them anew; then `trstctl-dr manifest audit --database` must find nothing.",
     )
 }
 
@@ -47,15 +47,20 @@ pub fn not_the_owner(current_user: &str) -> Error {
     )
 }
 
-/// Becomes the owner and proves it, on a synchronous session.
+/// Becomes the owner and proves it for both schemas, on a synchronous session.
 pub fn become_owner(client: &mut Client) -> Result<(), Error> {
+    become_owner_of(client, &[PUBLIC, READ_MODEL])
+}
+
+/// Becomes the owner, and proves that it sees every row of the tables of these schemas.
+pub fn become_owner_of(client: &mut impl GenericClient, schemas: &[&str]) -> Result<(), Error> {
     let failed = |error| Error::from_statement("cannot become the owner role", &error);
     client.batch_execute(BECOME_OWNER).map_err(failed)?;
     let user: String = client.query_one("SELECT current_user::text", &[]).map_err(failed)?.get(0);
     if user != OWNER_ROLE {
         return Err(not_the_owner(&user));
     }
-    let rows = client.query(TABLES_WITHOUT_OWNER_POLICY, &[]).map_err(failed)?;
+    let rows = client.query(TABLES_WITHOUT_OWNER_POLICY, &[&schemas]).map_err(failed)?;
     let tables: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     if tables.is_empty() { Ok(()) } else { Err(owner_not_proven(&tables)) }
 }
@@ -137,6 +142,7 @@ struct State {
     owner_has_public: bool,
     app_uses_public: bool,
     read_model_exists: bool,
+    read_model_is_owners: bool,
 }
 
 impl State {
@@ -156,7 +162,9 @@ impl State {
                     COALESCE((SELECT has_schema_privilege(oid, 'public', 'CREATE')
                                  AND has_schema_privilege(oid, 'public', 'USAGE') FROM o), false),
                     COALESCE((SELECT has_schema_privilege(oid, 'public', 'USAGE') FROM a), false),
-                    EXISTS (SELECT FROM pg_namespace WHERE nspname = 'read_model')
+                    EXISTS (SELECT FROM pg_namespace WHERE nspname = 'read_model'),
+                    EXISTS (SELECT FROM pg_namespace WHERE nspname = 'read_model'
+                                                       AND pg_get_userbyid(nspowner) = 'trstctl_owner')
              FROM v",
             &[],
         )?;
@@ -172,6 +180,7 @@ impl State {
             owner_has_public: row.get(8),
             app_uses_public: row.get(9),
             read_model_exists: row.get(10),
+            read_model_is_owners: row.get(11),
         })
     }
 
@@ -197,6 +206,11 @@ impl State {
         need(
             !self.read_model_exists,
             format!("SET ROLE {OWNER_ROLE}; {} RESET ROLE", create_schema_sql(READ_MODEL)),
+        );
+        // Only its owner may rename it, which is how a rebuild replaces it.
+        need(
+            self.read_model_exists && !self.read_model_is_owners,
+            format!("ALTER SCHEMA {READ_MODEL} OWNER TO {OWNER_ROLE}"),
         );
         statements
     }

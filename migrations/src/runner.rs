@@ -1,19 +1,23 @@
 //! Applies the migrations: forward only, one run at a time, each file with its ledger row in one transaction.
 //!
-//! Order: the advisory lock, the server's fitness, the roles and schemas (all or none), the ledger against the files,
-//! then the pending files. Whatever fails, nothing of that step stays.
+//! Order: the server's fitness, the advisory lock, then in one transaction the roles and schemas and the look into the
+//! ledger (which only the owner role may read), then the pending files. Whatever fails, nothing of that step stays.
 
 use std::time::SystemTime;
 
-use postgres::{Client, Transaction};
+use postgres::{Client, GenericClient, Transaction};
 
 use crate::files::{MIGRATIONS, Migration};
-use crate::{Error, MIN_SERVER_VERSION, OWNER_ROLE, lock_keys, roles};
+use crate::{Error, MIN_SERVER_VERSION, OWNER_ROLE, PUBLIC, lock_keys, roles};
 
 /// A run that finds its role or grant just made by another run tries again this often.
 const COLLISION_ATTEMPTS: u32 = 20;
 /// How long a run waits for another one to end.
 const LOCK_WAIT: &str = "60s";
+/// How long making roles and a rehearsal wait for any other lock: whoever queues behind them must not wait longer.
+const STATEMENT_LOCK_WAIT: &str = "5s";
+/// SQLSTATE of a lock that was not given in time.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
 
 /// Applies migrations and says which there are.
 #[derive(Clone, Debug)]
@@ -32,6 +36,15 @@ pub struct Applied {
     pub sha256: String,
     /// When.
     pub applied_at: SystemTime,
+}
+
+/// What a run would do.
+#[derive(Clone, Debug)]
+pub struct Rehearsal {
+    /// Statements for roles, grants and schemas that are missing, in order.
+    pub roles: Vec<String>,
+    /// Migrations to be applied, in order.
+    pub pending: Vec<Migration>,
 }
 
 /// Which migrations the database has, and which it lacks.
@@ -58,10 +71,15 @@ impl Runner {
     /// What is applied and what is pending; changes nothing.
     ///
     /// # Errors
-    /// Refused when the database has a migration that is unknown here, or one whose file was edited since.
+    /// Refused when the database has a migration that is unknown here, or one whose file was edited since; and, with the
+    /// statements that mend it, when the login may not become the owner, who alone reads the ledger.
     pub fn status(&self, client: &mut Client) -> Result<Status, Error> {
         check_version(client)?;
-        let applied = applied(client)?;
+        let missing = roles::missing(client)?;
+        let failed = |error| Error::from_statement("the ledger of migrations cannot be read", &error);
+        let mut transaction = client.transaction().map_err(failed)?;
+        let applied = applied(&mut transaction).map_err(|error| with_statements(error, &missing))?;
+        transaction.rollback().map_err(failed)?;
         self.compare(applied)
     }
 
@@ -75,51 +93,31 @@ impl Runner {
         roles::missing(client)
     }
 
-    /// Does in one transaction what [`Runner::run`] would do, and takes it back: what is pending, or why it would be
-    /// refused, before anything else is written.
-    pub fn rehearse(&self, client: &mut Client) -> Result<Vec<Migration>, Error> {
-        let pending = self.status(client)?.pending;
-        check_writable(client)?;
-        let roles = roles::missing(client)?;
-        let failed =
-            |error: postgres::Error| Error::from_statement("the migrations cannot be rehearsed", &error);
-        let mut transaction = client.transaction().map_err(failed)?;
-        for statement in &roles {
-            match transaction.batch_execute(statement) {
-                Ok(()) => {}
-                // Another run is making them at this moment: it proves that they can be made.
-                Err(error) if is_collision(&error) => return Ok(pending),
-                Err(error) => return Err(roles_refused(&roles, &error)),
-            }
-        }
-        for migration in &pending {
-            apply_in(&mut transaction, migration).map_err(|error| {
-                Error::from_statement(&format!("migration {} would fail", migration.name), &error)
-            })?;
-        }
-        transaction.rollback().map_err(failed)?;
-        Ok(pending)
+    /// Does in one transaction what [`Runner::run`] would do, proves that the owner would see every row of the tables
+    /// that no rebuild makes anew, and takes it all back: what would be done, or why it would be refused, before
+    /// anything else is written.
+    pub fn rehearse(&self, client: &mut Client) -> Result<Rehearsal, Error> {
+        let (roles, pending) = locked(client, |client| {
+            with_roles(client, Ending::Rollback, |transaction| {
+                let pending = self.compare(applied(transaction)?)?.pending;
+                pending.iter().try_for_each(|migration| rehearse_one(transaction, migration))?;
+                roles::become_owner_of(transaction, &[PUBLIC])?;
+                Ok(pending)
+            })
+        })?;
+        Ok(Rehearsal { roles, pending })
     }
 
     /// Applies what is pending and returns it.
     pub fn run(&self, client: &mut Client) -> Result<Vec<Migration>, Error> {
-        check_version(client)?;
-        check_writable(client)?;
-        lock(client)?;
-        let outcome = self.run_locked(client);
-        let unlocked = client.execute("SELECT pg_advisory_unlock($1)", &[&lock_keys::MIGRATIONS]);
-        let applied = outcome?;
-        unlocked.map_err(|error| Error::from_statement("the migration lock cannot be released", &error))?;
-        Ok(applied)
-    }
-
-    fn run_locked(&self, client: &mut Client) -> Result<Vec<Migration>, Error> {
-        let status = self.compare(applied(client)?)?;
-        prepare(client)?;
-        for migration in &status.pending {
-            apply(client, migration)?;
-        }
-        Ok(status.pending)
+        locked(client, |client| {
+            let (_, status) =
+                with_roles(client, Ending::Commit, |transaction| self.compare(applied(transaction)?))?;
+            for migration in &status.pending {
+                apply(client, migration)?;
+            }
+            Ok(status.pending)
+        })
     }
 
     /// The applied ones must be the first of ours, text for text.
@@ -190,6 +188,18 @@ fn check_writable(client: &mut Client) -> Result<(), Error> {
     Ok(())
 }
 
+/// Works under the migration lock, on a server that is fit for it.
+fn locked<T>(client: &mut Client, work: impl FnOnce(&mut Client) -> Result<T, Error>) -> Result<T, Error> {
+    check_version(client)?;
+    check_writable(client)?;
+    lock(client)?;
+    let outcome = work(client);
+    let unlocked = client.execute("SELECT pg_advisory_unlock($1)", &[&lock_keys::MIGRATIONS]);
+    let value = outcome?;
+    unlocked.map_err(|error| Error::from_statement("the migration lock cannot be released", &error))?;
+    Ok(value)
+}
+
 fn lock(client: &mut Client) -> Result<(), Error> {
     let sql = format!(
         "SET lock_timeout = '{LOCK_WAIT}'; SELECT pg_advisory_lock({}); RESET lock_timeout",
@@ -200,10 +210,10 @@ fn lock(client: &mut Client) -> Result<(), Error> {
         .map_err(|error| Error::from_statement("another migration run holds the lock", &error))
 }
 
-/// What the ledger table holds; nothing where there is none yet.
-fn applied(client: &mut Client) -> Result<Vec<Applied>, Error> {
+/// What the ledger table holds; nothing where there is none yet. The transaction's role is the login's again afterwards.
+fn applied(transaction: &mut Transaction<'_>) -> Result<Vec<Applied>, Error> {
     let failed = |error| Error::from_statement("the ledger of migrations cannot be read", &error);
-    let exists = client
+    let exists = transaction
         .query_one(
             "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                             WHERE n.nspname = 'public' AND c.relname = 'schema_migrations')",
@@ -213,12 +223,11 @@ fn applied(client: &mut Client) -> Result<Vec<Applied>, Error> {
     if !exists.get::<_, bool>(0) {
         return Ok(Vec::new());
     }
-    let mut transaction = client.transaction().map_err(failed)?;
     transaction.batch_execute(&format!("SET LOCAL ROLE {OWNER_ROLE}")).map_err(failed)?;
     let rows = transaction
         .query("SELECT number, name, sha256, applied_at FROM public.schema_migrations ORDER BY number", &[])
         .map_err(failed)?;
-    transaction.commit().map_err(failed)?;
+    transaction.batch_execute("RESET ROLE").map_err(failed)?;
     let applied = rows.iter().map(|row| Applied {
         number: row.get(0),
         name: row.get(1),
@@ -228,16 +237,35 @@ fn applied(client: &mut Client) -> Result<Vec<Applied>, Error> {
     Ok(applied.collect())
 }
 
-/// Makes roles, grants and schemas that are missing, all in one transaction.
-fn prepare(client: &mut Client) -> Result<(), Error> {
+/// How a transaction ends when all in it went well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    Commit,
+    Rollback,
+}
+
+/// In one transaction: makes roles, grants and schemas that are missing, and does `work`. Returns the statements too.
+fn with_roles<T>(
+    client: &mut Client,
+    ending: Ending,
+    work: impl Fn(&mut Transaction<'_>) -> Result<T, Error>,
+) -> Result<(Vec<String>, T), Error> {
+    let failed = |error| Error::from_statement("roles and schemas cannot be made", &error);
     for _ in 0..COLLISION_ATTEMPTS {
         let statements = roles::missing(client)?;
-        if statements.is_empty() {
-            return Ok(());
-        }
-        match in_one_transaction(client, &statements) {
-            Err(error) if !is_collision(&error) => return Err(roles_refused(&statements, &error)),
-            Ok(()) | Err(_) => {}
+        let mut transaction = client.transaction().map_err(failed)?;
+        match make_roles(&mut transaction, &statements) {
+            Ok(()) => {
+                let done = work(&mut transaction)?;
+                match ending {
+                    Ending::Commit => transaction.commit(),
+                    Ending::Rollback => transaction.rollback(),
+                }
+                .map_err(failed)?;
+                return Ok((statements, done));
+            }
+            Err(error) if is_collision(&error) => {}
+            Err(error) => return Err(with_statements(failed(error), &statements)),
         }
     }
     Err(Error::refused(
@@ -247,12 +275,9 @@ fn prepare(client: &mut Client) -> Result<(), Error> {
     ))
 }
 
-fn in_one_transaction(client: &mut Client, statements: &[String]) -> Result<(), postgres::Error> {
-    let mut transaction = client.transaction()?;
-    for statement in statements {
-        transaction.batch_execute(statement)?;
-    }
-    transaction.commit()
+fn make_roles(transaction: &mut impl GenericClient, statements: &[String]) -> Result<(), postgres::Error> {
+    transaction.batch_execute(&format!("SET LOCAL lock_timeout = '{STATEMENT_LOCK_WAIT}'"))?;
+    statements.iter().try_for_each(|statement| transaction.batch_execute(statement))
 }
 
 /// Another run, in another database of this server, made the same role or grant at this moment.
@@ -261,14 +286,24 @@ fn is_collision(error: &postgres::Error) -> bool {
     error.code().is_some_and(|code| matches!(code.code(), "23505" | "42710" | "XX000" | "40P01"))
 }
 
-fn roles_refused(statements: &[String], error: &postgres::Error) -> Error {
-    let cause = Error::from_statement("roles and schemas cannot be made", error);
-    let Error::Refused { what, reason, code, .. } = cause else { return cause };
-    let hint = format!(
-        "Nothing was written. Have an administrator run in this database, then run the same command again: {};",
-        statements.join("; ")
-    );
-    Error::Refused { what, reason, code, hint }
+/// A refusal with the statements that an administrator has to run, where there are any.
+fn with_statements(error: Error, statements: &[String]) -> Error {
+    match error {
+        Error::Refused { what, reason, code, .. } if !statements.is_empty() && code != LOCK_NOT_AVAILABLE => {
+            let hint = format!(
+                "Nothing was written. Have an administrator run in this database, then run the same command again: {};",
+                statements.join("; ")
+            );
+            Error::Refused { what, reason, code, hint }
+        }
+        error => error,
+    }
+}
+
+fn rehearse_one(transaction: &mut Transaction<'_>, migration: &Migration) -> Result<(), Error> {
+    apply_in(transaction, migration)
+        .and_then(|()| transaction.batch_execute("RESET ROLE"))
+        .map_err(|error| Error::from_statement(&format!("migration {} would fail", migration.name), &error))
 }
 
 fn apply(client: &mut Client, migration: &Migration) -> Result<(), Error> {

@@ -205,3 +205,96 @@ fn tenants_are_separated_by_row_level_security() {
     client.batch_execute("SET ROLE trstctl_owner").unwrap();
     assert_eq!(count(&mut client, seen), 2);
 }
+
+/// A migrated database, and a new login that is no member of the roles yet; `grants` are run for it first.
+fn dsn_of_newcomer(server: &trstctl_engines::Postgres, attributes: &str, grants: &str) -> String {
+    let dsn = server.create_database().unwrap();
+    Runner::default().run(&mut connect(&dsn).unwrap()).unwrap();
+    let login = support::unique("newcomer");
+    let create = format!("CREATE ROLE {login} LOGIN NOSUPERUSER NOINHERIT {attributes}; {grants}");
+    server.execute("postgres", &create.replace("LOGIN_NAME", &login)).unwrap();
+    dsn.replace("user=postgres", &format!("user={login}"))
+}
+
+#[test]
+fn login_that_is_no_member_yet_gets_the_statements_from_every_question() {
+    let server = own_server();
+    let mut client = connect(&dsn_of_newcomer(&server, "NOCREATEROLE", "")).unwrap();
+    let runner = Runner::default();
+    for error in [
+        runner.status(&mut client).map(drop).unwrap_err(),
+        runner.rehearse(&mut client).map(drop).unwrap_err(),
+        runner.run(&mut client).map(drop).unwrap_err(),
+    ] {
+        let text = refusal(error);
+        assert!(text.contains("GRANT trstctl_owner TO") && text.contains("Nothing was written"), "{text}");
+    }
+}
+
+#[test]
+fn login_that_may_grant_itself_the_roles_reads_the_ledger_of_a_migrated_database() {
+    let server = own_server();
+    // On 15 CREATEROLE is enough; from 16 on it takes the admin option.
+    let grants = "GRANT trstctl_owner, trstctl_app TO LOGIN_NAME WITH ADMIN OPTION";
+    let mut client = connect(&dsn_of_newcomer(&server, "CREATEROLE", grants)).unwrap();
+    client.batch_execute("RESET ROLE").unwrap();
+    assert_eq!(Runner::default().run(&mut client).map_err(refusal).unwrap().len(), 0);
+}
+
+#[test]
+fn rehearsal_tells_what_is_missing_and_leaves_nothing() {
+    let mut client = superuser();
+    let rehearsal = Runner::default().rehearse(&mut client).map_err(refusal).unwrap();
+    assert_eq!(rehearsal.pending.len(), MIGRATIONS.len());
+    assert!(rehearsal.roles.iter().any(|statement| statement.contains("CREATE SCHEMA read_model")));
+    assert_eq!(count(&mut client, "SELECT count(*) FROM pg_namespace WHERE nspname = 'read_model'"), 0);
+    Runner::default().run(&mut client).unwrap();
+    let rehearsal = Runner::default().rehearse(&mut client).map_err(refusal).unwrap();
+    assert_eq!((rehearsal.roles.len(), rehearsal.pending.len()), (0, 0));
+    let user: String = client.query_one("SELECT current_user::text", &[]).unwrap().get(0);
+    assert_eq!(user, "postgres", "the session is what it was");
+}
+
+#[test]
+fn rehearsal_waits_for_no_lock_longer_than_seconds() {
+    let dsn = superuser_dsn();
+    let mut client = connect(&dsn).unwrap();
+    Runner::default().run(&mut client).unwrap();
+    let mut other = connect(&dsn).unwrap();
+    other.batch_execute("BEGIN; LOCK TABLE read_model.owners").unwrap();
+    let more = Migration {
+        number: 7,
+        name: "0007-read_model-more",
+        phase: Phase::Tables,
+        sql: "ALTER TABLE owners ADD COLUMN more text",
+    };
+    let mut with_more = MIGRATIONS.to_vec();
+    with_more.push(more);
+    let text = refusal(Runner::new(with_more).rehearse(&mut client).unwrap_err());
+    assert!(text.contains("0007-read_model-more") && text.contains("lock timeout"), "{text}");
+}
+
+#[test]
+fn rehearsal_proves_the_owners_policies_of_public_and_leaves_those_of_the_read_model_to_the_rebuild() {
+    let mut client = migrated();
+    client.batch_execute("DROP POLICY owner ON read_model.owners").unwrap();
+    Runner::default().rehearse(&mut client).map_err(refusal).unwrap();
+    client.batch_execute("DROP POLICY owner ON public.outbox").unwrap();
+    let text = refusal(Runner::default().rehearse(&mut client).unwrap_err());
+    assert!(text.contains("public.outbox"), "{text}");
+}
+
+#[test]
+fn grant_and_schema_owner_that_a_dump_does_not_carry_are_missing_and_made() {
+    let mut client = migrated();
+    let database: String = client.query_one("SELECT current_database()::text", &[]).unwrap().get(0);
+    client
+        .batch_execute(&format!(
+            "REVOKE CREATE ON DATABASE {database} FROM trstctl_owner; ALTER SCHEMA read_model OWNER TO postgres"
+        ))
+        .unwrap();
+    let statements = Runner::default().rehearse(&mut client).map_err(refusal).unwrap().roles;
+    assert_eq!(statements.len(), 2, "{statements:?}");
+    assert_eq!(Runner::default().run(&mut client).map_err(refusal).unwrap().len(), 0);
+    assert_eq!(Runner::default().missing_roles(&mut client).unwrap().len(), 0);
+}

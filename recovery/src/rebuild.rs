@@ -59,8 +59,12 @@ impl Database {
         let database = self.clone();
         blocking(move || {
             let mut client = database.target.open()?;
-            let pending: Vec<_> =
-                Runner::default().rehearse(&mut client)?.iter().map(|migration| migration.name).collect();
+            let pending: Vec<_> = Runner::default()
+                .rehearse(&mut client)?
+                .pending
+                .iter()
+                .map(|migration| migration.name)
+                .collect();
             if database.migrate == Migrate::Refuse && !pending.is_empty() {
                 return Err(Failure::new(
                     Class::Refused,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, IsolationLevel, NoTls, Statement, Transaction};
 use trstctl_migrations::connect::Target;
-use trstctl_migrations::{OWNER_ROLE, roles};
+use trstctl_migrations::{OWNER_ROLE, PUBLIC, READ_MODEL, roles};
 
 use super::error::{During, ReadModelError};
 
@@ -48,7 +48,11 @@ impl Session {
         if user != OWNER_ROLE {
             return Err(roles::not_the_owner(&user).into());
         }
-        let rows = self.client.query(roles::TABLES_WITHOUT_OWNER_POLICY, &[]).await.during(what)?;
+        let rows = self
+            .client
+            .query(roles::TABLES_WITHOUT_OWNER_POLICY, &[&[PUBLIC, READ_MODEL].as_slice()])
+            .await
+            .during(what)?;
         let tables: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
         if tables.is_empty() { Ok(()) } else { Err(roles::owner_not_proven(&tables).into()) }
     }
