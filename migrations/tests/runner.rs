@@ -298,3 +298,9 @@ fn grant_and_schema_owner_that_a_dump_does_not_carry_are_missing_and_made() {
     assert_eq!(Runner::default().run(&mut client).map_err(refusal).unwrap().len(), 0);
     assert_eq!(Runner::default().missing_roles(&mut client).unwrap().len(), 0);
 }
+
+#[test]
+fn tls_that_is_demanded_does_not_keep_a_unix_socket_from_working() {
+    let dsn = format!("{} sslmode=require", superuser_dsn());
+    assert_eq!(count(&mut connect(&dsn).unwrap(), "SELECT count(*) FROM (SELECT 1) AS one"), 1);
+}

@@ -24,6 +24,8 @@ pub struct Target {
     pub config: tokio_postgres::Config,
     /// The TLS side, `None` with `sslmode=disable`.
     pub tls: Option<MakeRustlsConnect>,
+    /// Why `~/.pgpass` was not looked at; said when the connection is refused.
+    password_note: Option<String>,
 }
 
 impl Target {
@@ -35,16 +37,19 @@ impl Target {
     /// The same with another environment.
     pub fn from_dsn_and_env(dsn: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Error> {
         let (mut config, tls_options) = dsn::read(dsn, env)?;
-        if config.get_password().is_none()
-            && let Some(password) = passfile::find(&config, env)?
-        {
-            config.password(password);
+        let mut password_note = None;
+        if config.get_password().is_none() {
+            let found = passfile::find(&config, env)?;
+            password_note = found.note;
+            if let Some(password) = found.password {
+                config.password(password);
+            }
         }
         let tls = tls_options.connector(&mut config)?;
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(Duration::from_secs(10));
         }
-        Ok(Self { config, tls })
+        Ok(Self { config, tls, password_note })
     }
 
     /// Host, port and database, for messages.
@@ -77,10 +82,18 @@ impl Target {
             // Class 57P and "starting up" mean: not now.
             Some(db) if !db.code().code().starts_with("57P") => Error::refused(
                 format!("PostgreSQL at {} refuses the connection", self.place()),
-                self.without_password(format!("{} ({})", db.message(), db.code().code())),
+                self.with_note(format!("{} ({})", db.message(), db.code().code())),
                 hint_for(db.code()),
             ),
-            _ => Error::Unreachable { place: self.place(), reason: self.without_password(chain(error)) },
+            _ => Error::Unreachable { place: self.place(), reason: self.with_note(chain(error)) },
+        }
+    }
+
+    fn with_note(&self, text: String) -> String {
+        let text = self.without_password(text);
+        match &self.password_note {
+            Some(note) => format!("{text} (no password was read: {note})"),
+            None => text,
         }
     }
 
@@ -101,4 +114,23 @@ impl fmt::Debug for Target {
 /// Opens a synchronous session; see [`Target`].
 pub fn connect(dsn: &str) -> Result<Client, Error> {
     Target::from_dsn(dsn)?.open()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(dsn: &str, variables: &[(&str, &str)]) -> Result<Target, Error> {
+        let env = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, v)| (*v).to_owned());
+        Target::from_dsn_and_env(dsn, &env)
+    }
+
+    #[test]
+    fn unix_socket_has_no_tls_whatever_is_demanded() {
+        let demanded = [("PGSSLMODE", "verify-full"), ("PGSSLROOTCERT", "/nonexistent.pem")];
+        assert!(target("host=/run/x user=me", &demanded).unwrap().tls.is_none());
+        assert!(target("host=/run/x user=me sslmode=require", &[]).unwrap().tls.is_none());
+        assert!(target("host=db user=me sslmode=require", &[]).unwrap().tls.is_some());
+        assert!(target("host=/run/x,db user=me sslmode=require", &[]).unwrap().tls.is_some());
+    }
 }

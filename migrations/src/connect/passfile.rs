@@ -7,38 +7,48 @@ use tokio_postgres::config::Host;
 
 use crate::Error;
 
-/// The password for this target, if the file of `PGPASSFILE` (or `~/.pgpass`) has one.
-pub(super) fn find(config: &Config, env: &dyn Fn(&str) -> Option<String>) -> Result<Option<String>, Error> {
-    let Some(path) = location(env) else { return Ok(None) };
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if env("PGPASSFILE").is_some() => {
-            return Err(refuse(&path, &format!("cannot be read: {error}"), "Check PGPASSFILE."));
-        }
-        Err(_) => return Ok(None),
-    };
-    check_mode(&path)?;
-    let wanted = wanted_fields(config);
-    Ok(text.lines().find_map(|line| password_of(line, &wanted)))
+/// What the file says for a target.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Found {
+    /// The password, if a line fits.
+    pub(super) password: Option<String>,
+    /// Why the file was not looked at, for whoever misses a password.
+    pub(super) note: Option<String>,
 }
 
-fn location(env: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
-    env("PGPASSFILE").map(PathBuf::from).or_else(|| env("HOME").map(|home| Path::new(&home).join(".pgpass")))
+/// The password for this target, if the file of `PGPASSFILE` (or `~/.pgpass`) has one. A file that others may read is
+/// an error when it was named, and passed over, as in the usual tools, when it merely lies there.
+pub(super) fn find(config: &Config, env: &dyn Fn(&str) -> Option<String>) -> Result<Found, Error> {
+    let named = env("PGPASSFILE").map(PathBuf::from);
+    let usual = env("HOME").map(|home| Path::new(&home).join(".pgpass"));
+    let Some(path) = named.clone().or(usual) else { return Ok(Found::default()) };
+    let outcome = std::fs::read_to_string(&path)
+        .map_err(|error| (format!("cannot be read: {error}"), "Check PGPASSFILE."))
+        .and_then(|text| match is_open_to_others(&path) {
+            true => Err(("may be read by group or others".to_owned(), "Run chmod 0600 on it.")),
+            false => Ok(text),
+        });
+    let wanted = wanted_fields(config);
+    match outcome {
+        Ok(text) => {
+            let password = text.lines().find_map(|line| password_of(line, &wanted));
+            Ok(Found { password, note: None })
+        }
+        Err((why, hint)) if named.is_some() => {
+            Err(Error::Settings { what: of_file(&path, &why), hint: hint.into() })
+        }
+        Err((why, _)) => Ok(Found { password: None, note: path.exists().then(|| of_file(&path, &why)) }),
+    }
+}
+
+fn of_file(path: &Path, why: &str) -> String {
+    format!("the password file {} {why}", path.display())
 }
 
 #[cfg(unix)]
-fn check_mode(path: &Path) -> Result<(), Error> {
+fn is_open_to_others(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
-    let open_to_others =
-        std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0);
-    if open_to_others {
-        return Err(refuse(path, "may be read by group or others", "Run chmod 0600 on it."));
-    }
-    Ok(())
-}
-
-fn refuse(path: &Path, why: &str, hint: &str) -> Error {
-    Error::Settings { what: format!("the password file {} {why}", path.display()), hint: hint.into() }
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
 }
 
 /// Host, port, database and user as the file spells them.
@@ -98,17 +108,41 @@ mod tests {
         assert_eq!(password_of("*:*:x", &wanted()), None);
     }
 
-    #[test]
     #[allow(clippy::disallowed_methods)] // A scratch file, not a published one.
-    fn password_file_open_to_others_is_refused() {
+    fn open_to_others(text: &str) -> (tempfile::TempDir, String) {
         use std::os::unix::fs::PermissionsExt;
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "*:*:*:*:secret\n").unwrap();
-        let path = file.path().display().to_string();
-        let env = move |name: &str| (name == "PGPASSFILE").then(|| path.clone());
-        assert_eq!(find(&Config::new(), &env).unwrap().as_deref(), Some("secret"));
-        std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o644)).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".pgpass");
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let home = folder.path().display().to_string();
+        (folder, home)
+    }
+
+    #[test]
+    fn named_password_file_gives_the_password_and_is_refused_when_open_to_others() {
+        use std::os::unix::fs::PermissionsExt;
+        let (folder, _) = open_to_others("*:*:*:*:secret\n");
+        let path = folder.path().join(".pgpass");
+        let env = |name: &str| (name == "PGPASSFILE").then(|| path.display().to_string());
         let error = find(&Config::new(), &env).unwrap_err().to_string();
         assert!(error.contains("group or others") && !error.contains("secret"), "{error}");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        assert_eq!(find(&Config::new(), &env).unwrap().password.as_deref(), Some("secret"));
+    }
+
+    #[test]
+    fn usual_password_file_open_to_others_is_passed_over_with_a_note() {
+        let (_folder, home) = open_to_others("*:*:*:*:secret\n");
+        let env = move |name: &str| (name == "HOME").then(|| home.clone());
+        let found = find(&Config::new(), &env).unwrap();
+        assert_eq!(found.password, None);
+        assert!(found.note.unwrap().contains("group or others"));
+    }
+
+    #[test]
+    fn usual_password_file_that_is_not_there_is_no_matter() {
+        let env = |name: &str| (name == "HOME").then(|| "/nonexistent".to_owned());
+        assert_eq!(find(&Config::new(), &env).unwrap(), Found::default());
     }
 }

@@ -11,6 +11,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio_postgres::Config;
+use tokio_postgres::config::Host;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::Error;
@@ -53,15 +54,17 @@ pub(super) struct TlsOptions {
 }
 
 impl TlsOptions {
-    /// The connector, `None` without TLS; also tells the client whether to insist.
+    /// The connector, `None` without TLS; also tells the client whether to insist. A Unix socket has no TLS, whatever the
+    /// settings say, as in the usual tools.
     pub(super) fn connector(&self, config: &mut Config) -> Result<Option<MakeRustlsConnect>, Error> {
         use tokio_postgres::config::SslMode as Insist;
-        config.ssl_mode(match self.mode {
+        let mode = if is_local(config) { SslMode::Disable } else { self.mode };
+        config.ssl_mode(match mode {
             SslMode::Disable => Insist::Disable,
             SslMode::Prefer => Insist::Prefer,
             SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => Insist::Require,
         });
-        if self.mode == SslMode::Disable {
+        if mode == SslMode::Disable {
             return Ok(None);
         }
         Ok(Some(MakeRustlsConnect::new(self.client_config()?)))
@@ -118,6 +121,13 @@ impl TlsOptions {
         }
         Ok(roots)
     }
+}
+
+/// Only Unix sockets lead there.
+fn is_local(config: &Config) -> bool {
+    config.get_hostaddrs().is_empty()
+        && !config.get_hosts().is_empty()
+        && config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)))
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
