@@ -304,3 +304,21 @@ fn tls_that_is_demanded_does_not_keep_a_unix_socket_from_working() {
     let dsn = format!("{} sslmode=require", superuser_dsn());
     assert_eq!(count(&mut connect(&dsn).unwrap(), "SELECT count(*) FROM (SELECT 1) AS one"), 1);
 }
+
+#[test]
+fn timeouts_of_the_database_do_not_reach_our_sessions() {
+    let dsn = superuser_dsn();
+    let database = support::database_of(&dsn).to_owned();
+    let mut client = connect(&dsn).unwrap();
+    let names = ["statement_timeout", "idle_session_timeout", "idle_in_transaction_session_timeout"];
+    for name in names {
+        client.batch_execute(&format!("ALTER DATABASE {database} SET {name} = '1min'")).unwrap();
+    }
+    let mut client = connect(&dsn).unwrap();
+    for name in names {
+        let value: String = client.query_one(&format!("SHOW {name}"), &[]).unwrap().get(0);
+        assert_eq!(value, "0", "{name}");
+    }
+    let interval: String = client.query_one("SHOW client_connection_check_interval", &[]).unwrap().get(0);
+    assert_eq!(interval, "1s");
+}

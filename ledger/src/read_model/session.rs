@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, IsolationLevel, NoTls, Statement, Transaction};
-use trstctl_migrations::connect::Target;
+use trstctl_migrations::connect::{NOTICE_A_LOST_CLIENT, Target, WITHOUT_TIMEOUTS};
 use trstctl_migrations::{OWNER_ROLE, PUBLIC, READ_MODEL, roles};
 
 use super::error::{During, ReadModelError};
@@ -21,6 +21,9 @@ impl Session {
     pub(super) async fn open(target: &Target) -> Result<Self, ReadModelError> {
         let (client, connection) = connect(target).await?;
         let session = Self { client, statements: Statements::default(), connection };
+        session.client.batch_execute(WITHOUT_TIMEOUTS).await.during("preparing a session")?;
+        // Not every platform's server can do it.
+        let _ = session.client.batch_execute(NOTICE_A_LOST_CLIENT).await;
         session.become_owner().await?;
         Ok(session)
     }

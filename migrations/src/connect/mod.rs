@@ -46,9 +46,7 @@ impl Target {
             }
         }
         let tls = tls_options.connector(&mut config)?;
-        if config.get_connect_timeout().is_none() {
-            config.connect_timeout(Duration::from_secs(10));
-        }
+        fill_timeouts(&mut config);
         Ok(Self { config, tls, password_note })
     }
 
@@ -73,7 +71,13 @@ impl Target {
             None => config.connect(NoTls),
             Some(tls) => config.connect(tls.clone()),
         };
-        opened.map_err(|error| self.connect_error(&error))
+        let mut client = opened.map_err(|error| self.connect_error(&error))?;
+        client
+            .batch_execute(WITHOUT_TIMEOUTS)
+            .map_err(|error| Error::from_statement("the session cannot be prepared", &error))?;
+        // Not every platform's server can do it.
+        let _ = client.batch_execute(NOTICE_A_LOST_CLIENT);
+        Ok(client)
     }
 
     /// What a failed connection attempt means.
@@ -111,6 +115,38 @@ impl fmt::Debug for Target {
     }
 }
 
+/// No server setting may end our sessions: their statements are long, and the one that holds a lock rests meanwhile. By
+/// name, since older servers lack some.
+pub const WITHOUT_TIMEOUTS: &str = "SELECT set_config(name, '0', false) FROM pg_settings
+    WHERE name IN ('statement_timeout', 'idle_session_timeout', 'idle_in_transaction_session_timeout',
+                   'transaction_timeout')";
+
+/// Lets the server end a statement, and free its locks, within a second of its client's death. Fails where the server's
+/// platform cannot do it; then a killed run's locks stay until its statement ends.
+pub const NOTICE_A_LOST_CLIENT: &str = "SET client_connection_check_interval = '1s'";
+
+/// The library's idle time before keepalives, which means that none was chosen.
+const UNCHOSEN_IDLE: Duration = Duration::from_secs(2 * 60 * 60);
+
+/// A peer that is gone without a word is noticed within seconds; what the DSN says is kept.
+fn fill_timeouts(config: &mut tokio_postgres::Config) {
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(Duration::from_secs(10));
+    }
+    if config.get_keepalives_idle() == UNCHOSEN_IDLE {
+        config.keepalives_idle(Duration::from_secs(2));
+    }
+    if config.get_keepalives_interval().is_none() {
+        config.keepalives_interval(Duration::from_secs(1));
+    }
+    if config.get_keepalives_retries().is_none() {
+        config.keepalives_retries(3);
+    }
+    if config.get_tcp_user_timeout().is_none() {
+        config.tcp_user_timeout(Duration::from_secs(10));
+    }
+}
+
 /// Opens a synchronous session; see [`Target`].
 pub fn connect(dsn: &str) -> Result<Client, Error> {
     Target::from_dsn(dsn)?.open()
@@ -132,5 +168,17 @@ mod tests {
         assert!(target("host=/run/x user=me sslmode=require", &[]).unwrap().tls.is_none());
         assert!(target("host=db user=me sslmode=require", &[]).unwrap().tls.is_some());
         assert!(target("host=/run/x,db user=me sslmode=require", &[]).unwrap().tls.is_some());
+    }
+
+    #[test]
+    fn lost_peer_is_noticed_within_seconds_unless_the_dsn_says_otherwise() {
+        let config = target("host=db user=me", &[]).unwrap().config;
+        assert_eq!(config.get_keepalives_idle(), Duration::from_secs(2));
+        assert_eq!(config.get_keepalives_interval(), Some(Duration::from_secs(1)));
+        assert_eq!(config.get_keepalives_retries(), Some(3));
+        assert_eq!(config.get_tcp_user_timeout(), Some(&Duration::from_secs(10)));
+        let chosen = target("host=db user=me keepalives_idle=60 tcp_user_timeout=90", &[]).unwrap().config;
+        assert_eq!(chosen.get_keepalives_idle(), Duration::from_secs(60));
+        assert_eq!(chosen.get_tcp_user_timeout(), Some(&Duration::from_secs(90)));
     }
 }
