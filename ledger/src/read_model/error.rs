@@ -92,7 +92,7 @@ impl From<ReadModelError> for Failure {
                 Failure::new(Class::Refused, message, "Wait for it to end, then run the same command again.")
             }
             ReadModelError::OtherTables { .. } => {
-                Failure::new(Class::Refused, message, "Run the pending migrations, or use the release that made these tables.")
+                Failure::new(Class::Refused, message, "Run the pending migrations, or use the release that made these tables; where they were lost or changed by hand, `trstctl-dr rebuild` makes them anew.")
             }
             ReadModelError::ForeignRow(_) => Failure::new(Class::Refused, message, "Run `trstctl-dr rebuild`."),
             ReadModelError::SwapBlocked { .. } => Failure::new(

@@ -28,7 +28,7 @@ pub use self::drift::{DiffOptions, DriftReport, DriftedRow, Kind as DriftKind};
 use self::error::During;
 pub use self::error::ReadModelError;
 pub use self::faults::{Fault, Faults};
-pub use self::rebuild::{Progress, RebuildOptions};
+pub use self::rebuild::{Progress, RebuildOptions, rebuild};
 pub use self::report::{DanglingCount, RebuildReport, Timings};
 use self::schema::Schema;
 use self::session::Session;
@@ -52,6 +52,7 @@ impl ReadModel {
     pub async fn open(target: Target) -> Result<Self, ReadModelError> {
         let session = Session::open(&target).await?;
         let schema = Schema::live();
+        session.prove_owner_of(schema.as_str()).await?;
         schema::check_columns(session.client(), &schema).await?;
         Ok(Self { target, session, schema })
     }

@@ -4,7 +4,7 @@
 //! keys, indexes, policies; what arrived meanwhile; the swap; the old model is dropped. Until the swap the old model is
 //! what it was, whatever happens.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use trstctl_migrations::connect::Target;
 use trstctl_migrations::files::Phase;
@@ -22,6 +22,10 @@ use super::session::Session;
 use super::swap::{self, Dropped, Position};
 use crate::log::EventLog;
 use crate::projection::{ModelDigest, Table};
+
+/// How often, and after which pauses, the rebuild lock is tried: for five seconds.
+const LOCK_ATTEMPTS: u32 = 25;
+const LOCK_PAUSE: Duration = Duration::from_millis(200);
 
 /// How to rebuild.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,22 +70,33 @@ pub enum Progress {
 pub(super) type OnProgress<'a> = &'a (dyn Fn(Progress) + Send + Sync);
 
 impl ReadModel {
-    /// Makes the read model equal to the fold of the log, without disturbing its readers. It works on connections of its
-    /// own. Dropping the future stops it; the old model stays then, and the next run cleans up.
-    ///
-    /// # Errors
-    /// [`ReadModelError::RebuildRunning`] when another one is running; [`ReadModelError::SwapBlocked`] when every
-    /// attempt of the swap met a lock.
+    /// The same as [`rebuild()`], on connections of its own.
     pub async fn rebuild<L: EventLog>(
         &self,
         log: &L,
         options: RebuildOptions,
         progress: OnProgress<'_>,
     ) -> Result<RebuildReport, ReadModelError> {
-        let mut session = Exclusive::begin(&self.target).await?;
-        let outcome = session.rebuild(&self.target, log, options, progress).await;
-        session.end(outcome).await
+        rebuild(&self.target, log, options, progress).await
     }
+}
+
+/// Makes the read model equal to the fold of the log, without disturbing its readers. Of the model that is there it needs
+/// nothing: it may be lost, or changed by hand. Dropping the future stops it; the old model stays then, and the next
+/// run cleans up.
+///
+/// # Errors
+/// [`ReadModelError::RebuildRunning`] when another one is running; [`ReadModelError::SwapBlocked`] when every
+/// attempt of the swap met a lock.
+pub async fn rebuild<L: EventLog>(
+    target: &Target,
+    log: &L,
+    options: RebuildOptions,
+    progress: OnProgress<'_>,
+) -> Result<RebuildReport, ReadModelError> {
+    let mut session = Exclusive::begin(target).await?;
+    let outcome = session.rebuild(target, log, options, progress).await;
+    session.end(outcome).await
 }
 
 /// A session that holds the rebuild lock, and the shadow that it builds.
@@ -94,11 +109,7 @@ impl Exclusive {
     /// Takes the lock and drops what killed runs left.
     pub(super) async fn begin(target: &Target) -> Result<Self, ReadModelError> {
         let session = Session::open(target).await?;
-        let sql = format!("SELECT pg_try_advisory_lock({})", lock_keys::REBUILD);
-        let locked = session.client().query_one(&sql, &[]).await.during("taking the rebuild lock")?;
-        if !locked.get::<_, bool>(0) {
-            return Err(ReadModelError::RebuildRunning);
-        }
+        lock(&session).await?;
         for leftover in schema::leftovers(session.client()).await? {
             swap::drop_gently(&session, &leftover).await?;
         }
@@ -129,6 +140,7 @@ impl Exclusive {
         let state = log.state().await?;
         let mut built = self.build(target, log, state.last_sequence, options, progress).await?;
         let mut lap = Instant::now();
+        self.session.prove_owner_of(self.shadow.as_str()).await?;
         progress(Progress::CatchingUp);
         swap::catch_up(&mut self.session, &self.shadow, log, &mut built.position).await?;
         built.timings.catch_up = take_lap(&mut lap);
@@ -168,6 +180,7 @@ impl Exclusive {
         progress: OnProgress<'_>,
     ) -> Result<Built, ReadModelError> {
         self.shadow.create(self.session.client()).await?;
+        schema::check_columns(self.session.client(), &self.shadow).await?;
         let total = log.state().await?.messages;
         let reader = if through > 0 { Some(log.read(1, through).await?) } else { None };
         let loading = Loading::begin(target, &self.shadow, options.memory_bytes, progress, total).await?;
@@ -209,6 +222,19 @@ async fn analyze(target: &Target) -> Result<(), ReadModelError> {
     session.client().batch_execute(&sql).await.during("gathering statistics")
 }
 
+/// Takes the rebuild lock. It is tried for some seconds, since the server notices within one that a killed run is gone.
+async fn lock(session: &Session) -> Result<(), ReadModelError> {
+    let sql = format!("SELECT pg_try_advisory_lock({})", lock_keys::REBUILD);
+    for _ in 0..LOCK_ATTEMPTS {
+        let locked = session.client().query_one(&sql, &[]).await.during("taking the rebuild lock")?;
+        if locked.get(0) {
+            return Ok(());
+        }
+        tokio::time::sleep(LOCK_PAUSE).await;
+    }
+    Err(ReadModelError::RebuildRunning)
+}
+
 /// A shadow that holds the fold of the log up to a position.
 pub(super) struct Built {
     pub(super) position: Position,
@@ -216,7 +242,7 @@ pub(super) struct Built {
     pub(super) timings: Timings,
 }
 
-fn take_lap(lap: &mut Instant) -> std::time::Duration {
+fn take_lap(lap: &mut Instant) -> Duration {
     let elapsed = lap.elapsed();
     *lap = Instant::now();
     elapsed

@@ -39,6 +39,11 @@ impl Schema {
         Self(self.0.replacen(SHADOW_PREFIX, RETIRED_PREFIX, 1))
     }
 
+    /// Its name.
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// The qualified name of a table.
     pub(super) fn table(&self, table: Table) -> String {
         format!("{self}.{}", table.name())
@@ -61,16 +66,18 @@ impl Schema {
         format!("SET LOCAL search_path = {self}; {};", texts.join(";\n"))
     }
 
-    /// Takes its place as the live schema; the one that was live is called [`Schema::retired`] then.
+    /// Takes its place as the live schema; what was live, if anything was and whatever it held, is called
+    /// [`Schema::retired`] then.
     pub(super) async fn become_live(
         &self,
         transaction: &Transaction<'_>,
     ) -> Result<(), tokio_postgres::Error> {
-        let sql = format!(
-            "ALTER SCHEMA {READ_MODEL} RENAME TO {}; ALTER SCHEMA {self} RENAME TO {READ_MODEL}",
-            self.retired()
-        );
-        transaction.batch_execute(&sql).await
+        let sql = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)";
+        if transaction.query_one(sql, &[&READ_MODEL]).await?.get(0) {
+            let retire = format!("ALTER SCHEMA {READ_MODEL} RENAME TO {}", self.retired());
+            transaction.batch_execute(&retire).await?;
+        }
+        transaction.batch_execute(&format!("ALTER SCHEMA {self} RENAME TO {READ_MODEL}")).await
     }
 
     /// Drops it with all that is in it.

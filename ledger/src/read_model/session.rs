@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, IsolationLevel, NoTls, Statement, Transaction};
 use trstctl_migrations::connect::{NOTICE_A_LOST_CLIENT, Target, WITHOUT_TIMEOUTS};
-use trstctl_migrations::{OWNER_ROLE, PUBLIC, READ_MODEL, roles};
+use trstctl_migrations::{OWNER_ROLE, PUBLIC, roles};
 
 use super::error::{During, ReadModelError};
 
@@ -18,6 +18,7 @@ pub(super) struct Session {
 }
 
 impl Session {
+    /// Proves the owner for `public`; whoever works on a read model proves it for that schema.
     pub(super) async fn open(target: &Target) -> Result<Self, ReadModelError> {
         let (client, connection) = connect(target).await?;
         let session = Self { client, statements: Statements::default(), connection };
@@ -51,11 +52,13 @@ impl Session {
         if user != OWNER_ROLE {
             return Err(roles::not_the_owner(&user).into());
         }
-        let rows = self
-            .client
-            .query(roles::TABLES_WITHOUT_OWNER_POLICY, &[&[PUBLIC, READ_MODEL].as_slice()])
-            .await
-            .during(what)?;
+        self.prove_owner_of(PUBLIC).await
+    }
+
+    /// Proves that the owner's policy shows every row of the tables of a schema.
+    pub(super) async fn prove_owner_of(&self, schema: &str) -> Result<(), ReadModelError> {
+        let rows = self.client.query(roles::TABLES_WITHOUT_OWNER_POLICY, &[&[schema].as_slice()]).await;
+        let rows = rows.during("proving the owner role")?;
         let tables: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
         if tables.is_empty() { Ok(()) } else { Err(roles::owner_not_proven(&tables).into()) }
     }
