@@ -16,6 +16,8 @@ const COLLISION_ATTEMPTS: u32 = 20;
 const LOCK_WAIT: &str = "60s";
 /// How long making roles and a rehearsal wait for any other lock: whoever queues behind them must not wait longer.
 const STATEMENT_LOCK_WAIT: &str = "5s";
+/// How long a killed rebuild may still hold its lock.
+const REBUILD_LOCK_WAIT: &str = "5s";
 /// SQLSTATE of a lock that was not given in time.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
 
@@ -106,6 +108,26 @@ impl Runner {
             })
         })?;
         Ok(Rehearsal { roles, pending })
+    }
+
+    /// Whether no rebuild or diff holds its lock. Asked for some seconds, since the server notices within one that a killed
+    /// run is gone. Changes nothing.
+    pub fn rebuild_may_begin(&self, client: &mut Client) -> Result<bool, Error> {
+        let sql = format!(
+            "SET lock_timeout = '{REBUILD_LOCK_WAIT}'; SELECT pg_advisory_lock({key}); \
+             SELECT pg_advisory_unlock({key}); RESET lock_timeout",
+            key = lock_keys::REBUILD
+        );
+        match client.batch_execute(&sql) {
+            Ok(()) => Ok(true),
+            Err(error) if error.code().is_some_and(|code| code.code() == LOCK_NOT_AVAILABLE) => {
+                client
+                    .batch_execute("RESET lock_timeout")
+                    .map_err(|error| Error::from_statement("the session cannot be used again", &error))?;
+                Ok(false)
+            }
+            Err(error) => Err(Error::from_statement("the rebuild lock cannot be asked for", &error)),
+        }
     }
 
     /// Applies what is pending and returns it.

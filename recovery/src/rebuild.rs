@@ -1,15 +1,16 @@
 //! Rebuild: make the read model equal to the fold of the log, after the migrations that it needs.
 //!
 //! Before a restore writes anything, [`Database::check`] proves that all of this can be done: it rehearses roles and
-//! migrations in one transaction that is taken back.
+//! migrations in one transaction that is taken back, proves that the owner sees every row, and that no rebuild is running.
+//! What is there of the read model does not matter.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use trstctl_formats::{Class, Failure};
 use trstctl_ledger::log::{EventLog, LogState};
-use trstctl_ledger::read_model::{self, DiffOptions, DriftReport, ReadModel, RebuildOptions};
-use trstctl_migrations::Runner;
+use trstctl_ledger::read_model::{self, DiffOptions, DriftReport, ReadModel, ReadModelError, RebuildOptions};
 use trstctl_migrations::connect::Target;
+use trstctl_migrations::{Rehearsal, Runner, roles};
 
 use crate::blocking;
 use crate::plan::{Plan, rates};
@@ -39,7 +40,8 @@ pub enum Migrate {
 /// A database that was checked.
 pub struct Checked {
     database: Database,
-    pending: Vec<&'static str>,
+    rehearsal: Rehearsal,
+    warnings: Vec<String>,
 }
 
 /// A finished rebuild.
@@ -51,31 +53,26 @@ pub struct RebuildReport {
     pub migrated: Vec<&'static str>,
     /// Rows of the tables of `public`, which were left as they are.
     pub public_rows: Vec<(String, u64)>,
+    /// What the operator should know: logins that see every tenant's rows without SET ROLE.
+    pub warnings: Vec<String>,
 }
 
 impl Database {
-    /// Proves that the server answers, is new enough, and takes roles and migrations. Changes nothing.
+    /// Proves that the server answers, is new enough, takes roles and migrations, shows the owner every row, and that
+    /// no rebuild is running. Changes nothing.
     pub async fn check(&self) -> Result<Checked, Failure> {
         let database = self.clone();
         blocking(move || {
             let mut client = database.target.open()?;
-            let pending: Vec<_> = Runner::default()
-                .rehearse(&mut client)?
-                .pending
-                .iter()
-                .map(|migration| migration.name)
-                .collect();
-            if database.migrate == Migrate::Refuse && !pending.is_empty() {
-                return Err(Failure::new(
-                    Class::Refused,
-                    format!(
-                        "migrations are pending, and TRSTCTL_MIGRATE_AUTO is false: {}",
-                        pending.join(", ")
-                    ),
-                    "Run them with trstctl-server --migrate, or unset TRSTCTL_MIGRATE_AUTO.",
-                ));
+            let rehearsal = Runner::default().rehearse(&mut client)?;
+            if database.migrate == Migrate::Refuse {
+                refuse_pending(&rehearsal)?;
             }
-            Ok(Checked { database, pending })
+            if !Runner::default().rebuild_may_begin(&mut client)? {
+                return Err(ReadModelError::RebuildRunning.into());
+            }
+            let warnings = inheriting(roles::inheriting_logins(&mut client)?);
+            Ok(Checked { database, rehearsal, warnings })
         })
         .await
     }
@@ -86,52 +83,74 @@ impl Database {
     }
 }
 
+fn refuse_pending(rehearsal: &Rehearsal) -> Result<(), Failure> {
+    let pending: Vec<_> = rehearsal.pending.iter().map(|migration| migration.name.to_owned()).collect();
+    let missing = [pending, rehearsal.roles.clone()].concat();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Class::Refused,
+        format!(
+            "migrations, roles or grants are pending, and TRSTCTL_MIGRATE_AUTO is false: {}",
+            missing.join("; ")
+        ),
+        "Run them with trstctl-server --migrate, or unset TRSTCTL_MIGRATE_AUTO.",
+    ))
+}
+
+fn inheriting(logins: Vec<roles::InheritingLogin>) -> Vec<String> {
+    logins.iter().map(|login| format!("{login}. {}", login.remedy())).collect()
+}
+
 impl Checked {
     /// Adds what [`migrate_and_rebuild`] will do with a log of so many events.
     pub fn plan(&self, plan: &mut Plan, events: u64) {
-        if !self.pending.is_empty() {
-            plan.writes(
-                "postgres",
-                format!("apply {} migrations ({} …)", self.pending.len(), self.pending[0]),
-                None,
-            );
+        let Rehearsal { roles, pending } = &self.rehearsal;
+        for statement in roles {
+            plan.writes("postgres", format!("run {statement}"), None);
+        }
+        if let Some(first) = pending.first() {
+            let what = format!("apply {} migrations ({} …)", pending.len(), first.name);
+            plan.writes("postgres", what, None);
         }
         let what = format!(
             "rebuild read_model from {events} events beside its readers, and swap it in; public stays as it is"
         );
         plan.writes("postgres", what, rates::estimate_ms(events, rates::REBUILD_EVENTS));
+        plan.warnings.extend(self.warnings.iter().cloned());
     }
 }
 
-/// Applies pending migrations, then makes the read model anew.
+/// Makes missing roles and grants, applies pending migrations, then makes the read model anew.
 pub async fn migrate_and_rebuild<L: EventLog>(
     log: &L,
     checked: Checked,
     phases: &mut Phases,
 ) -> Result<RebuildReport, Failure> {
-    let Checked { database, pending } = checked;
-    if !pending.is_empty() {
-        let running = phases.begin("migrate", None, Unit::Steps);
-        migrate(&database).await?;
-        running.end(pending.len() as u64);
-    }
-    let model = database.model().await?;
+    let Checked { database, .. } = checked;
+    let running = phases.begin("migrate", None, Unit::Steps);
+    let (migrated, warnings) = migrate(&database).await?;
+    running.end(migrated.len() as u64);
     let state = log.state().await?;
     let running = phases.begin("rebuild", Some(state.messages), Unit::Events);
     let steps = Steps::new(running.shared_progress());
     let options = RebuildOptions { memory_bytes: database.memory_bytes };
-    let report = model.rebuild(log, options, &|progress| steps.tell(progress)).await?;
+    let report =
+        read_model::rebuild(&database.target, log, options, &|progress| steps.tell(progress)).await?;
     running.end(report.events);
-    let public_rows = model.public_row_counts().await?;
-    Ok(RebuildReport { model: report, migrated: pending, public_rows })
+    let public_rows = database.model().await?.public_row_counts().await?;
+    Ok(RebuildReport { model: report, migrated, public_rows, warnings })
 }
 
-async fn migrate(database: &Database) -> Result<(), Failure> {
+/// Runs always, since roles and grants may be missing where no migration is. Returns what was applied, and warnings.
+async fn migrate(database: &Database) -> Result<(Vec<&'static str>, Vec<String>), Failure> {
     let target = database.target.clone();
     blocking(move || {
         let mut client = target.open()?;
-        Runner::default().run(&mut client)?;
-        Ok(())
+        let applied = Runner::default().run(&mut client)?;
+        let warnings = inheriting(roles::inheriting_logins(&mut client)?);
+        Ok((applied.iter().map(|migration| migration.name).collect(), warnings))
     })
     .await
 }

@@ -85,6 +85,9 @@ pub fn words(report: &RebuildReport) -> String {
             &format!("{} in {}", text::plural(dangling.rows, "dangling reference"), reference(dangling)),
         ));
     }
+    for warning in &report.warnings {
+        words.push_str(&text::wrap("  note: ", warning));
+    }
     let public: u64 = report.public_rows.iter().map(|(_, rows)| rows).sum();
     words.push_str(&text::field("public", format!("left as it is, {}", text::plural(public, "row"))));
     words
@@ -119,6 +122,7 @@ pub fn json(report: &RebuildReport) -> Value {
         "rows": rows,
         "public_rows": public,
         "migrated": report.migrated,
+        "warnings": report.warnings,
         "digests": digests(&model.digests),
         "spills": model.spills,
     })
