@@ -366,6 +366,22 @@ async fn a_log_that_the_server_or_account_may_not_store_is_refused_and_leaves_no
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_user_who_may_not_make_the_probe_restores_all_the_same() {
+    for binary in installed_nats_servers() {
+        for denied in ["CREATE", "DELETE"] {
+            let auth = NatsAuth::Config(format!(
+                "accounts {{ A {{ jetstream: enabled, users: [{{user: u, password: p, permissions: {{ publish: {{ \
+                 deny: [\"$JS.API.STREAM.{denied}.TRSTCTL_RESTORE_PROBE\"] }} }} }}] }} }}\nno_auth_user: u"
+            ));
+            let binary = Some(binary.path.clone());
+            let server = start(NatsOptions { binary, auth, ..NatsOptions::default() });
+            restore(&server.url(), &messages(1..=50), 50, options()).await.unwrap();
+            assert_eq!(names(&server.url()).await, [STREAM]);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn more_replicas_than_servers_are_refused_before_anything_is_sent() {
     for server in servers() {
         let three = RestoreOptions { config: StreamConfig::new(STREAM, "events.>", 3), ..options() };
