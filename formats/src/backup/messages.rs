@@ -6,6 +6,7 @@
 use std::io::{Read, Seek};
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
@@ -32,6 +33,7 @@ pub struct Messages<'a, S: Read> {
     expected: Digest,
     hashing: Option<Hashing>,
     lines: Lines,
+    stopped: Arc<AtomicBool>,
     state: State,
 }
 
@@ -75,14 +77,22 @@ impl<'a, S: Read + Seek + Send> Messages<'a, S> {
             expected: summary.sha256,
             hashing: Some(hashing),
             lines: Lines::default(),
+            stopped: Arc::default(),
             state: State::Reading,
         })
+    }
+
+    /// Soon after `stopped` was set, the pass ends with `interrupted`, also while the rest of the file is hashed.
+    #[must_use]
+    pub fn stopped_by(self, stopped: Arc<AtomicBool>) -> Self {
+        Self { stopped, ..self }
     }
 
     /// The next message; `None` after the whole file was read again and gave the same digest.
     ///
     /// # Errors
-    /// `damaged` when the file is not the one that was verified; what a source that cannot be read gives.
+    /// `damaged` when the file is not the one that was verified; what a source that cannot be read gives; `interrupted`
+    /// after a stop.
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Result<Option<StoredMessage>, Failure> {
         while self.state != State::Finished {
@@ -129,6 +139,9 @@ impl<'a, S: Read + Seek + Send> Messages<'a, S> {
 
     /// Reads the next block, or finds the end and compares the digest.
     fn read_on(&mut self) -> Result<(), Failure> {
+        if self.stopped.load(Ordering::Relaxed) {
+            return Err(text::stopped_in_second_pass());
+        }
         let hashing = self.hashing.as_ref().expect("the digest is taken at the end only");
         match self.reader.next_piece().map_err(|error| unreadable(&error))? {
             Piece::Lines(block) => {

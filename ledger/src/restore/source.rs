@@ -4,6 +4,7 @@
 //! again: whoever makes something final waits for that.
 
 use std::io::{Read, Seek};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
@@ -77,10 +78,13 @@ impl<S: Read + Seek + Send + 'static> Source<S> {
         work: impl FnOnce(&mut Messages<'_, S>) -> Result<T, Failure> + Send + 'static,
     ) -> Pass<T> {
         let verified = Arc::clone(&self.verified);
-        Pass(tokio::task::spawn_blocking(move || {
+        let unwanted = Arc::<AtomicBool>::default();
+        let stopped = Arc::clone(&unwanted);
+        let thread = tokio::task::spawn_blocking(move || {
             let mut verified = verified.lock().unwrap_or_else(PoisonError::into_inner);
-            work(&mut verified.messages()?)
-        }))
+            work(&mut verified.messages()?.stopped_by(stopped))
+        });
+        Pass { thread, unwanted }
     }
 
     /// One pass that hands the messages over in batches.
@@ -91,13 +95,22 @@ impl<S: Read + Seek + Send + 'static> Source<S> {
     }
 }
 
-/// A pass under way.
-pub(super) struct Pass<T>(JoinHandle<Result<T, Failure>>);
+/// A pass under way. When it is dropped, its thread ends soon, wherever it is.
+pub(super) struct Pass<T> {
+    thread: JoinHandle<Result<T, Failure>>,
+    unwanted: Arc<AtomicBool>,
+}
+
+impl<T> Drop for Pass<T> {
+    fn drop(&mut self) {
+        self.unwanted.store(true, Ordering::Relaxed);
+    }
+}
 
 impl<T> Pass<T> {
     /// Waits for its end.
-    pub(super) async fn end(self) -> Result<T, Failure> {
-        self.0.await.unwrap_or_else(|error| {
+    pub(super) async fn end(mut self) -> Result<T, Failure> {
+        (&mut self.thread).await.unwrap_or_else(|error| {
             Err(Failure::new(
                 Class::Internal,
                 format!("the thread that reads the backup ended unexpectedly: {error}"),
@@ -144,5 +157,92 @@ impl Batches {
             Some(pass) => pass.end().await.map(|()| None),
             None => Ok(None),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Cursor, SeekFrom};
+    use std::sync::atomic::AtomicU64;
+    use std::sync::mpsc as threads;
+
+    use bytes::Bytes;
+    use trstctl_formats::StoreTime;
+    use trstctl_formats::backup::{Allow, Cut, FormatVersion, Header, VerifyOptions, Writer, verify};
+
+    use super::*;
+
+    /// A backup that, once gated, halts at its middle until it is let go on.
+    struct Gated {
+        file: Cursor<Vec<u8>>,
+        is_gated: Arc<AtomicBool>,
+        read_through: Arc<AtomicU64>,
+        arrived: mpsc::UnboundedSender<()>,
+        go_on: threads::Receiver<()>,
+    }
+
+    impl Read for Gated {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let count = self.file.read(buffer)?;
+            let (at, middle) = (self.file.position(), self.file.get_ref().len() as u64 / 2);
+            let before = self.read_through.swap(at, Ordering::SeqCst);
+            if self.is_gated.load(Ordering::SeqCst) && before < middle && at >= middle {
+                self.arrived.send(()).unwrap();
+                self.go_on.recv().unwrap();
+            }
+            Ok(count)
+        }
+    }
+
+    impl Seek for Gated {
+        fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+            self.file.seek(to)
+        }
+    }
+
+    fn backup(records: u64) -> Vec<u8> {
+        let header = Header {
+            version: FormatVersion::V2,
+            created_at: StoreTime(0),
+            deployment_id: None,
+            stream: "S".to_owned(),
+            first_sequence: 1,
+            event_cut_sequence: records,
+        };
+        let mut writer = Writer::create(Vec::new(), &header, None).unwrap();
+        for sequence in 1..=records {
+            let payload = Bytes::from(vec![b'x'; 100_000]);
+            let (subject, headers) = (Bytes::from("events.x"), Bytes::new());
+            let message = StoredMessage { sequence, stored_at: StoreTime(0), subject, headers, payload };
+            writer.append(&message).unwrap();
+        }
+        writer.finish().unwrap().0
+    }
+
+    #[tokio::test]
+    async fn a_pass_that_nobody_wants_ends_before_the_rest_of_the_file_is_read() {
+        let file = backup(200);
+        let len_bytes = file.len() as u64;
+        let (arrived, mut at_middle) = mpsc::unbounded_channel();
+        let (let_go_on, go_on) = threads::channel();
+        let (is_gated, read_through) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
+        let gated = Gated {
+            file: Cursor::new(file),
+            is_gated: Arc::clone(&is_gated),
+            read_through: Arc::clone(&read_through),
+            arrived,
+            go_on,
+        };
+        let options = VerifyOptions { unkeyed: Allow::Yes, cut: Cut::Through(1), ..VerifyOptions::default() };
+        let source = Source::new(verify(gated, &options).unwrap());
+
+        is_gated.store(true, Ordering::SeqCst);
+        let batches = source.batches();
+        at_middle.recv().await.unwrap();
+        drop(batches);
+        let_go_on.send(()).unwrap();
+        // Waits until the pass has ended.
+        tokio::task::spawn_blocking(move || drop(source.verified.lock())).await.unwrap();
+        assert!(read_through.load(Ordering::SeqCst) < len_bytes);
     }
 }

@@ -174,6 +174,11 @@ pub(crate) fn changed_between_passes() -> Failure {
     Failure::new(Class::Damaged, message, hint)
 }
 
+pub(crate) fn stopped_in_second_pass() -> Failure {
+    let message = "Stopped while the backup was read the second time.";
+    Failure::new(Class::Interrupted, message, "Run the same command again.")
+}
+
 /// Some names of a list, in quotes, and how many there are besides.
 pub(crate) fn list(names: &[String]) -> String {
     const SHOWN: usize = 5;
