@@ -10,7 +10,7 @@ use bytes::Bytes;
 use restore_support::*;
 use serde_json::json;
 use trstctl_engines::{NatsAuth, NatsOptions, installed_nats_servers};
-use trstctl_formats::backup::{Allow, Purpose, VerifyOptions, verify};
+use trstctl_formats::backup::{Allow, Cut, Purpose, VerifyOptions, verify};
 use trstctl_formats::{Class, StoredMessage};
 use trstctl_ledger::log::StreamConfig;
 use trstctl_ledger::restore::{RestoreOptions, Source, TargetState};
@@ -362,6 +362,48 @@ async fn a_log_that_the_server_or_account_may_not_store_is_refused_and_leaves_no
             assert_eq!(failure.class, Class::Refused, "{failure:?}");
             assert_eq!(names(&server.url()).await, [""; 0]);
         }
+    }
+}
+
+/// An account that may have one stream and so many bytes.
+fn limited_account(max_file: u64) -> NatsAuth {
+    let limits = format!("max_file: {max_file}, max_streams: 1");
+    NatsAuth::Config(format!(
+        "accounts {{ A {{ jetstream: {{ {limits} }}, users: [{{user: u, password: p}}] }} }}\nno_auth_user: u"
+    ))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_cannot_fit_is_refused_by_the_plan_and_the_empty_stream_stays() {
+    for binary in installed_nats_servers() {
+        let auth = limited_account(100_000);
+        let server = start(NatsOptions { binary: Some(binary.path), auth, ..NatsOptions::default() });
+        create_stream(&server.url(), &live_config()).await;
+        let too_long = restore_of(&server.url(), source(&messages(1..=5_000), 5_000), options()).await;
+        assert_eq!(too_long.plan().await.unwrap_err().class, Class::Refused);
+        let failure = too_long.write(&TargetState::NeverWritten).await.unwrap_err();
+        assert!(failure.message.contains("bytes of storage"), "{failure}");
+        assert!(exists(&server.url()).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_that_fits_and_the_only_stream_of_an_account_are_no_obstacle() {
+    for binary in installed_nats_servers() {
+        let auth = limited_account(600_000);
+        let server = start(NatsOptions { binary: Some(binary.path), auth, ..NatsOptions::default() });
+        create_stream(&server.url(), &live_config()).await;
+        let whole = Cursor::new(backup(&messages(1..=5_000), 5_000));
+        let part = VerifyOptions {
+            unkeyed: Allow::Yes,
+            purpose: Purpose::Restore,
+            cut: Cut::Through(100),
+            ..VerifyOptions::default()
+        };
+        let source = Source::new(verify(whole, &part).unwrap());
+        let done = run(&restore_of(&server.url(), source, options()).await).await.unwrap();
+        assert_eq!(done.found, TargetState::NeverWritten);
+        assert_same(&read_all(&server.url()).await.0, &messages(1..=100));
     }
 }
 

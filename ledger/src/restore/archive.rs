@@ -10,12 +10,13 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use trstctl_formats::Failure;
 use trstctl_formats::archive::{ArchiveStats, ArchiveWriter, MAX_RECORD_BYTES, record_bytes};
 use trstctl_formats::backup::{Content, Messages};
-use trstctl_formats::{Class, Failure};
 
+use super::limits::Limits;
 use super::refusal::{self, Stage};
-use super::server::{ANSWER, Room, Server};
+use super::server::{ANSWER, Server};
 use super::source::{Pass, Source};
 use super::upload::{ChunkWriter, Upload};
 use super::{Progress, RestoreOptions};
@@ -50,12 +51,11 @@ pub(super) async fn send<S: Read + Seek + Send + 'static>(
     server: &Server,
     source: &Source<S>,
     options: &RestoreOptions,
+    limits: Limits,
 ) -> Result<ArchiveStats, Stopped> {
-    let config = options.config.marked(Mark(source.content().merkle_root));
-    let limits = check_limits(server, source, &config).await.map_err(Stopped::before)?;
     // A connection of its own: closing it is how a restore is stopped.
     let connection = server.connect_again().await.map_err(Stopped::before)?;
-    let outcome = converse(&connection, server, source, options, &config, limits).await;
+    let outcome = converse(&connection, server, source, options, limits).await;
     if outcome.is_err() {
         connection.close();
     }
@@ -80,65 +80,20 @@ pub(super) async fn check_messages<S: Read + Seek + Send + 'static>(
     looked.end().await
 }
 
-/// What the feed must not exceed.
-#[derive(Clone, Copy)]
-struct Limits {
-    room: Room,
-    replicas: u32,
-}
-
-async fn check_limits<S: Read + Seek + Send + 'static>(
-    server: &Server,
-    source: &Source<S>,
-    config: &StreamConfig,
-) -> Result<Limits, Failure> {
-    if config.replicas > 1 && !server.is_clustered() {
-        let message = format!(
-            "{} is to have {} replicas, and this server is a single one",
-            config.name, config.replicas
-        );
-        let hint = "Use the cluster's URL, or set TRSTCTL_NATS_REPLICAS=1 with TRSTCTL_NATS_ALLOW_SINGLE_REPLICA=true.";
-        return Err(Failure::new(Class::Refused, message, hint));
-    }
-    let limits = Limits { room: server.room().await?, replicas: config.replicas };
-    if limits.room.streams == Some(0) {
-        let message =
-            format!("the account may not have another stream, and {} is to be restored", config.name);
-        return Err(Failure::new(Class::Refused, message, "Raise the account's limit of streams."));
-    }
-    // At least half of the backup's bytes end in the store; the exact sum is checked while sending.
-    limits.check(source.plain_bytes() / 2)?;
-    Ok(limits)
-}
-
-impl Limits {
-    fn check(self, stored_bytes: u64) -> Result<(), Failure> {
-        let needed = stored_bytes.saturating_mul(u64::from(self.replicas));
-        match self.room.storage_bytes {
-            Some(room) if needed > room => Err(Failure::new(
-                Class::Refused,
-                format!("the log needs at least {needed} bytes of storage, and the account has {room} left"),
-                "Raise the account's JetStream storage limit, then run the same command again.",
-            )),
-            _ => Ok(()),
-        }
-    }
-}
-
 async fn converse<S: Read + Seek + Send + 'static>(
     connection: &Connection,
     server: &Server,
     source: &Source<S>,
     options: &RestoreOptions,
-    config: &StreamConfig,
     limits: Limits,
 ) -> Result<ArchiveStats, Stopped> {
+    let config = options.config.marked(Mark(source.content().merkle_root));
     let (writer, mut chunks) = ChunkWriter::new(connection.server().max_payload);
-    let pass = feed(source, writer, config, options, limits);
+    let pass = feed(source, writer, &config, options, limits);
     // The source must be ready before the request: the server waits five seconds for a chunk.
     let first = chunks.recv().await;
-    let deliver = request(connection, config, source.content()).await.map_err(Stopped::before)?;
-    transfer(connection, server, config, &deliver, chunks, first, pass).await.map_err(Stopped::amid)
+    let deliver = request(connection, &config, source.content()).await.map_err(Stopped::before)?;
+    transfer(connection, server, &config, &deliver, chunks, first, pass).await.map_err(Stopped::amid)
 }
 
 async fn transfer(

@@ -7,6 +7,7 @@
 
 mod archive;
 mod compare;
+mod limits;
 mod place;
 mod publish;
 mod read_back;
@@ -144,14 +145,26 @@ impl<S: Read + Seek + Send + 'static> Restore<S> {
         Self { server, log, source, options }
     }
 
-    /// Looks at the target. Changes nothing.
+    /// Looks at the target, and whether the server can take the log. Changes nothing.
     ///
     /// # Errors
     /// `target_not_empty` and `target_differs` when no restore may go there, `refused` when publishing cannot keep what
-    /// it would have to, and what reading the backup or the log gives.
+    /// it would have to or when replicas, streams, storage or a message's size are beyond what the server takes, and what
+    /// reading the backup or the log gives.
     pub async fn plan(&self) -> Result<TargetState, Failure> {
         let lines = self.lines()?;
-        self.place().state(&self.log, &self.source, lines).await
+        let state = self.place().state(&self.log, &self.source, lines).await?;
+        if !matches!(state, TargetState::Equal | TargetState::EqualUnverified) {
+            self.check_writable().await?;
+        }
+        Ok(state)
+    }
+
+    async fn check_writable(&self) -> Result<(), Failure> {
+        if self.options.method == Method::Archive {
+            archive::check_messages(&self.source).await?;
+        }
+        self.place().limits().await.map(|_| ())
     }
 
     /// Writes the log where `state`, just planned, allows it. The stream carries the mark of an unverified restore.
@@ -211,9 +224,10 @@ impl<S: Read + Seek + Send + 'static> Restore<S> {
 
     async fn write_archive(&self, state: &TargetState) -> Result<Written, Failure> {
         let place = self.place();
-        archive::check_messages(&self.source).await?;
+        // Before anything goes, and with what goes: its room may be given back late.
+        let limits = place.limits().await?;
         place.make_free(state).await?;
-        let sent = archive::send(&self.server, &self.source, &self.options).await;
+        let sent = archive::send(&self.server, &self.source, &self.options, limits).await;
         let stats = match sent {
             Ok(stats) => stats,
             Err(stopped) => return Err(place.clean_up_after(stopped).await),
@@ -236,6 +250,7 @@ impl<S: Read + Seek + Send + 'static> Restore<S> {
             TargetState::Unfinished { records } if *records > 0 => *records,
             _ => 0,
         };
+        place.limits().await?;
         place.make_publishable(state, numbering, messages_before).await?;
         let connection = self.server.connect_again().await?;
         let progress = &self.options.progress;

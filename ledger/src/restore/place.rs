@@ -12,6 +12,7 @@ use trstctl_formats::{Class, Failure};
 
 use super::archive::{Begun, Stopped};
 use super::compare::{Comparison, compare};
+use super::limits::Limits;
 use super::publish::Numbering;
 use super::refusal::{self, Stage};
 use super::server::{LiveStream, Server};
@@ -41,6 +42,12 @@ impl Place<'_> {
             Judgement::NeverWritten => Ok(TargetState::NeverWritten),
             Judgement::Compare(finding) => self.compared(log, source, lines, &live, finding).await,
         }
+    }
+
+    /// What the server allows, once the stream that stands here has gone; refused when that cannot be enough.
+    pub(super) async fn limits(&self) -> Result<Limits, Failure> {
+        let going = self.server.live().await?;
+        Limits::checked(self.server, self.config(), self.content, going.as_ref()).await
     }
 
     /// Removes what `state` allows to remove, so that an archive can enter.

@@ -25,6 +25,8 @@ pub(super) struct LiveStream {
     pub(super) config: Map<String, Value>,
     pub(super) last_sequence: u64,
     pub(super) messages: u64,
+    /// Bytes of the messages on one replica.
+    pub(super) len_bytes: u64,
     pub(super) consumers: u64,
 }
 
@@ -37,6 +39,10 @@ impl LiveStream {
     /// Never written and nobody's: nothing would be lost with it.
     pub(super) fn is_untouched(&self) -> bool {
         self.last_sequence == 0 && self.messages == 0 && self.consumers == 0
+    }
+
+    pub(super) fn replicas(&self) -> u64 {
+        self.config.get("num_replicas").and_then(Value::as_u64).unwrap_or(1)
     }
 
     pub(super) fn mark(&self) -> Option<Mark> {
@@ -55,6 +61,8 @@ struct State {
     #[serde(default)]
     messages: u64,
     #[serde(default)]
+    bytes: u64,
+    #[serde(default)]
     last_seq: u64,
     #[serde(default)]
     consumer_count: u64,
@@ -68,6 +76,7 @@ impl From<Info> for LiveStream {
             description: text("description"),
             last_sequence: info.state.last_seq,
             messages: info.state.messages,
+            len_bytes: info.state.bytes,
             consumers: info.state.consumer_count,
             config: info.config,
         }

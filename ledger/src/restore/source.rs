@@ -23,7 +23,6 @@ const BATCHES_AHEAD: usize = 4;
 pub struct Source<S> {
     verified: Arc<Mutex<Verified<S>>>,
     content: Arc<Content>,
-    plain_bytes: u64,
     longest_record_bytes: u64,
 }
 
@@ -32,7 +31,6 @@ impl<S> Clone for Source<S> {
         Self {
             verified: Arc::clone(&self.verified),
             content: Arc::clone(&self.content),
-            plain_bytes: self.plain_bytes,
             longest_record_bytes: self.longest_record_bytes,
         }
     }
@@ -46,19 +44,13 @@ impl<S: Read + Seek + Send + 'static> Source<S> {
     /// [`part_of_version_1`](trstctl_formats::backup::VerifyOptions::part_of_version_1).
     pub fn new(verified: Verified<S>) -> Self {
         let content = Arc::new(verified.part().clone());
-        let plain_bytes = verified.summary().len_bytes;
         let longest_record_bytes = verified.longest_record_bytes();
-        Self { verified: Arc::new(Mutex::new(verified)), content, plain_bytes, longest_record_bytes }
+        Self { verified: Arc::new(Mutex::new(verified)), content, longest_record_bytes }
     }
 
     /// What a restore of the chosen part makes.
     pub fn content(&self) -> &Content {
         &self.content
-    }
-
-    /// Length of the backup as plain text, in bytes.
-    pub fn plain_bytes(&self) -> u64 {
-        self.plain_bytes
     }
 
     /// Bytes of the longest record line of the backup.

@@ -220,6 +220,7 @@ mod tests {
             config: config().to_json(),
             last_sequence,
             messages,
+            len_bytes: 0,
             consumers: 0,
         }
     }
