@@ -145,13 +145,13 @@ async fn a_log_that_reads_well_and_is_another_one_is_caught_by_sequence() {
         let mut other = expected.clone();
         other[699].payload = Bytes::from_static(b"other");
         let restore = restore_of(&server.url(), source(&expected, 900), options()).await;
-        let written = restore.write(&restore.plan().await.unwrap()).await.unwrap();
+        let written = restore.write(&restore.plan().await.unwrap(), never()).await.unwrap();
         // Between writing and reading, another log takes the place.
         let connection = connect(&server.url()).await;
         let _: serde_json::Value =
             connection.api_get(&format!("STREAM.DELETE.{STREAM}"), ANSWER).await.unwrap();
         let intruder = restore_of(&server.url(), source(&other, 900), options()).await;
-        intruder.write(&TargetState::Empty).await.unwrap();
+        intruder.write(&TargetState::Empty, never()).await.unwrap();
         let failure = restore.read_back(&written).await.unwrap_err();
         assert_eq!(
             (failure.class, failure.place.sequence),
@@ -168,7 +168,7 @@ async fn a_restore_stopped_before_its_read_back_is_taken_up() {
         let expected = messages(1..=500);
         let first = restore_of(&server.url(), source(&expected, 500), options()).await;
         let found = first.plan().await.unwrap();
-        first.write(&found).await.unwrap();
+        first.write(&found, never()).await.unwrap();
         drop(first);
         server.kill_9();
         server.restart().unwrap();
@@ -301,7 +301,7 @@ async fn restore_refuses_a_server_where_another_stream_holds_the_subjects_and_se
 async fn the_unfinished_restore_of_another_backup_is_refused() {
     for server in servers() {
         let first = restore_of(&server.url(), source(&messages(1..=9), 9), options()).await;
-        first.write(&first.plan().await.unwrap()).await.unwrap();
+        first.write(&first.plan().await.unwrap(), never()).await.unwrap();
         let failure = restore(&server.url(), &messages(1..=5), 5, options()).await.unwrap_err();
         assert_eq!(failure.class, Class::TargetNotEmpty, "{failure:?}");
         assert!(failure.message.contains("another backup"), "{failure}");
@@ -381,7 +381,7 @@ async fn a_log_that_cannot_fit_is_refused_by_the_plan_and_the_empty_stream_stays
         create_stream(&server.url(), &live_config()).await;
         let too_long = restore_of(&server.url(), source(&messages(1..=5_000), 5_000), options()).await;
         assert_eq!(too_long.plan().await.unwrap_err().class, Class::Refused);
-        let failure = too_long.write(&TargetState::NeverWritten).await.unwrap_err();
+        let failure = too_long.write(&TargetState::NeverWritten, never()).await.unwrap_err();
         assert!(failure.message.contains("bytes of storage"), "{failure}");
         assert!(exists(&server.url()).await);
     }

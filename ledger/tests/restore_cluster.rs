@@ -3,12 +3,13 @@
 mod restore_support;
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use restore_support::*;
 use serde_json::json;
 use trstctl_engines::{NatsCluster, NatsOptions, installed_nats_servers};
-use trstctl_formats::StoredMessage;
 use trstctl_formats::backup::Allow;
+use trstctl_formats::{Class, StoredMessage};
 use trstctl_ledger::log::StreamConfig;
 use trstctl_ledger::restore::{Method, RestoreOptions, Source, TargetState};
 
@@ -73,6 +74,31 @@ async fn a_run_that_fails_in_a_cluster_deletes_what_it_began() {
     assert_eq!(names(&cluster.url()).await, [""; 0]);
 
     let done = restore(&cluster.url(), &log(), LAST, three()).await.unwrap();
+    assert_eq!(done.found, TargetState::Empty);
+}
+
+/// Comes as soon as a server lists the stream.
+async fn listed(url: String) {
+    while names(&url).await.is_empty() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_stopped_in_a_cluster_deletes_what_it_began() {
+    let cluster = NatsCluster::start(3).unwrap();
+    let expected = messages(1..=40_000);
+    let (mut file, turned) = Moody::new(backup(&expected, 40_000));
+    file.rest_at_three_quarters(Duration::from_secs(7));
+    let source = Source::new(verified(file));
+    turned.store(true, Ordering::SeqCst);
+    let stopped = restore_of(&cluster.url(), source, three()).await;
+    let found = stopped.plan().await.unwrap();
+    let failure = stopped.write(&found, listed(cluster.url())).await.unwrap_err();
+    assert_eq!(failure.class, Class::Interrupted, "{failure:?}");
+    assert_eq!(names(&cluster.url()).await, [""; 0]);
+
+    let done = restore(&cluster.url(), &expected, 40_000, three()).await.unwrap();
     assert_eq!(done.found, TargetState::Empty);
 }
 

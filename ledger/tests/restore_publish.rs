@@ -161,7 +161,7 @@ async fn a_publish_that_was_not_read_back_is_taken_up() {
     for server in servers() {
         let expected = messages(1..=500);
         let first = restore_of(&server.url(), source(&expected, 500), publishing(Allow::No)).await;
-        first.write(&first.plan().await.unwrap()).await.unwrap();
+        first.write(&first.plan().await.unwrap(), never()).await.unwrap();
         let done = restore(&server.url(), &expected, 500, publishing(Allow::No)).await.unwrap();
         assert_eq!(done.found, TargetState::EqualUnverified);
         assert!(!done.proven.unwrap().exact);
@@ -186,7 +186,7 @@ async fn somebody_else_who_publishes_meanwhile_is_noticed_by_sequence() {
                 tokio::task::yield_now().await;
             }
         };
-        let (outcome, ()) = tokio::join!(restore.write(&found), intruder);
+        let (outcome, ()) = tokio::join!(restore.write(&found, never()), intruder);
         // Either a publish got another sequence, or the intruder came after the last one and the read-back shows it.
         let failure = match outcome {
             Err(failure) => failure,

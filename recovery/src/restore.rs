@@ -4,7 +4,9 @@
 //! on to the same log: what was left is recognised by its mark (see [`trstctl_ledger::restore`]).
 
 use std::fs::File;
+use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -282,9 +284,24 @@ impl Prepared {
         self.restore.content()
     }
 
-    /// Writes the log, proves it, and rebuilds the read model.
-    pub async fn run(mut self) -> Result<RestoreReport, Failure> {
-        let written = self.write().await?;
+    /// Writes the log, proves it, and rebuilds the read model. When `stop` completes, it ends with `interrupted`; await
+    /// that rather than drop this, for in a cluster what was begun of the log is removed first (within
+    /// [`ledger::LONGEST_REMOVAL`]).
+    pub async fn run(mut self, stop: impl Future<Output = ()> + Send) -> Result<RestoreReport, Failure> {
+        let mut stop = pin!(stop);
+        let written = self.write(stop.as_mut()).await?;
+        tokio::select! {
+            biased;
+            report = self.finish(written) => report,
+            () = stop => Err(Failure::new(
+                Class::Interrupted,
+                "stopped before the restored log was proven and the read model rebuilt",
+                "Run the same command again: it goes on where this one stopped.",
+            )),
+        }
+    }
+
+    async fn finish(mut self, written: Option<Written>) -> Result<RestoreReport, Failure> {
         let proof = self.prove(written.as_ref()).await?;
         let rebuild = match self.database.take() {
             Some(database) => {
@@ -307,12 +324,12 @@ impl Prepared {
     }
 
     /// Writes what is missing; `None` when all of it is there.
-    async fn write(&mut self) -> Result<Option<Written>, Failure> {
+    async fn write(&mut self, stop: impl Future<Output = ()> + Send) -> Result<Option<Written>, Failure> {
         if matches!(self.state, TargetState::Equal | TargetState::EqualUnverified) {
             return Ok(None);
         }
         let running = self.phases.begin("write the log", Some(self.restore.content().records), Unit::Events);
-        let written = self.restore.write(&self.state).await?;
+        let written = self.restore.write(&self.state, stop).await?;
         running.end(written.messages);
         Ok(Some(written))
     }

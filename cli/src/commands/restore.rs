@@ -43,7 +43,8 @@ pub fn run(context: &Context, args: &Restore) -> Result<Outcome, Failure> {
     if !context.json {
         context.tell(&plan);
     }
-    let report = context.run(prepared.run())?;
+    // It sees the signal itself, and may have to clean up in a cluster before it ends.
+    let report = context.runtime.block_on(prepared.run(context.stop.notified()))?;
     Ok(outcome(&report))
 }
 

@@ -18,6 +18,7 @@ use super::limits::Limits;
 use super::refusal::{self, Stage};
 use super::server::{ANSWER, Server};
 use super::source::{Pass, Source};
+use super::stop::Stop;
 use super::upload::{ChunkWriter, Upload};
 use super::{Progress, RestoreOptions};
 use crate::log::{Mark, StreamConfig};
@@ -46,16 +47,17 @@ impl Stopped {
     }
 }
 
-/// Sends the log into a server where its name is free.
+/// Sends the log into a server where its name is free. When `stop` comes, the connection is closed.
 pub(super) async fn send<S: Read + Seek + Send + 'static>(
     server: &Server,
     source: &Source<S>,
     options: &RestoreOptions,
     limits: Limits,
+    stop: &mut Stop<'_>,
 ) -> Result<ArchiveStats, Stopped> {
     // A connection of its own: closing it is how a restore is stopped.
     let connection = server.connect_again().await.map_err(Stopped::before)?;
-    let outcome = converse(&connection, server, source, options, limits).await;
+    let outcome = converse(&connection, server, source, options, limits, stop).await;
     if outcome.is_err() {
         connection.close();
     }
@@ -86,14 +88,17 @@ async fn converse<S: Read + Seek + Send + 'static>(
     source: &Source<S>,
     options: &RestoreOptions,
     limits: Limits,
+    stop: &mut Stop<'_>,
 ) -> Result<ArchiveStats, Stopped> {
     let config = options.config.marked(Mark(source.content().merkle_root));
     let (writer, mut chunks) = ChunkWriter::new(connection.server().max_payload);
     let pass = feed(source, writer, &config, options, limits);
     // The source must be ready before the request: the server waits five seconds for a chunk.
-    let first = chunks.recv().await;
+    let first = stop.interrupts(async { Ok(chunks.recv().await) }).await.map_err(Stopped::before)?;
+    // Not stopped: whether the server has begun must be known.
     let deliver = request(connection, &config, source.content()).await.map_err(Stopped::before)?;
-    transfer(connection, server, &config, &deliver, chunks, first, pass).await.map_err(Stopped::amid)
+    let transfer = transfer(connection, server, &config, &deliver, chunks, first, pass);
+    stop.interrupts(transfer).await.map_err(Stopped::amid)
 }
 
 async fn transfer(

@@ -14,10 +14,13 @@ mod read_back;
 mod refusal;
 mod server;
 mod source;
+mod stop;
 mod target;
 mod upload;
 
+use std::future::Future;
 use std::io::{Read, Seek};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +36,7 @@ use crate::log::{JetStreamLog, StreamConfig};
 use crate::wire::Connection;
 use place::Place;
 use server::Server;
+use stop::Stop;
 
 /// How a log enters the server. Never chosen by this program: a refused archive is an error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -169,12 +173,23 @@ impl<S: Read + Seek + Send + 'static> Restore<S> {
 
     /// Writes the log where `state`, just planned, allows it. The stream carries the mark of an unverified restore.
     ///
+    /// When `stop` completes, the connection is closed and, in a cluster, what was begun is deleted, which takes at most
+    /// [`LONGEST_REMOVAL`]. Dropping the future instead is safe too, but leaves the name taken in a cluster: the next run
+    /// then waits until the cluster shows what is there, up to 40 s, and removes it.
+    ///
     /// # Errors
-    /// As [`Restore::plan`], and what the server refuses. What is left then is known by its mark: the same command goes on.
-    pub async fn write(&self, state: &TargetState) -> Result<Written, Failure> {
+    /// As [`Restore::plan`], what the server refuses, and `interrupted` after `stop`. What is left then is known by its
+    /// mark: the same command goes on.
+    pub async fn write(
+        &self,
+        state: &TargetState,
+        stop: impl Future<Output = ()> + Send,
+    ) -> Result<Written, Failure> {
+        let stop = pin!(stop);
+        let mut stop = Stop::new(stop);
         match self.options.method {
-            Method::Archive => self.write_archive(state).await,
-            Method::Publish => self.write_by_publishing(state).await,
+            Method::Archive => self.write_archive(state, &mut stop).await,
+            Method::Publish => self.write_by_publishing(state, &mut stop).await,
         }
     }
 
@@ -222,12 +237,12 @@ impl<S: Read + Seek + Send + 'static> Restore<S> {
         self.source.content()
     }
 
-    async fn write_archive(&self, state: &TargetState) -> Result<Written, Failure> {
+    async fn write_archive(&self, state: &TargetState, stop: &mut Stop<'_>) -> Result<Written, Failure> {
         let place = self.place();
         // Before anything goes, and with what goes: its room may be given back late.
         let limits = place.limits().await?;
         place.make_free(state).await?;
-        let sent = archive::send(&self.server, &self.source, &self.options, limits).await;
+        let sent = archive::send(&self.server, &self.source, &self.options, limits, stop).await;
         let stats = match sent {
             Ok(stats) => stats,
             Err(stopped) => return Err(place.clean_up_after(stopped).await),
@@ -243,7 +258,11 @@ impl<S: Read + Seek + Send + 'static> Restore<S> {
         })
     }
 
-    async fn write_by_publishing(&self, state: &TargetState) -> Result<Written, Failure> {
+    async fn write_by_publishing(
+        &self,
+        state: &TargetState,
+        stop: &mut Stop<'_>,
+    ) -> Result<Written, Failure> {
         let numbering = self.numbering()?;
         let place = self.place();
         let messages_before = match state {
@@ -254,8 +273,8 @@ impl<S: Read + Seek + Send + 'static> Restore<S> {
         place.make_publishable(state, numbering, messages_before).await?;
         let connection = self.server.connect_again().await?;
         let progress = &self.options.progress;
-        let published =
-            publish::publish(&connection, &self.source, numbering, messages_before, progress).await?;
+        let publishing = publish::publish(&connection, &self.source, numbering, messages_before, progress);
+        let published = stop.interrupts(publishing).await?;
         Ok(Written {
             messages: published.content.records - messages_before,
             messages_before,
@@ -282,6 +301,9 @@ impl<S: Read + Seek + Send + 'static> Restore<S> {
         }
     }
 }
+
+/// Longest time that removing an archive restore which was stopped in a cluster takes.
+pub const LONGEST_REMOVAL: Duration = Duration::from_secs(40);
 
 /// Longest wait for a name that a cluster lists without showing its stream.
 const NAME_WITHOUT_STREAM: Duration = Duration::from_secs(40);

@@ -18,7 +18,7 @@ use super::refusal::{self, Stage};
 use super::server::{LiveStream, Server};
 use super::source::Source;
 use super::target::{self, Finding, Judgement, TargetState};
-use super::{NAME_WITHOUT_STREAM, RestoreOptions};
+use super::{LONGEST_REMOVAL, NAME_WITHOUT_STREAM, RestoreOptions};
 use crate::log::{DUPLICATE_WINDOW, EventLog, LogReader, Mark, PUBLISH_DUPLICATE_WINDOW, StreamConfig};
 
 /// The place, as one restore sees it.
@@ -100,16 +100,14 @@ impl Place<'_> {
         if begun == Begun::No || !self.server.is_clustered() {
             return failure;
         }
-        match self.remove_begun().await {
-            Ok(()) => failure,
-            Err(left) => {
-                let hint = format!(
-                    "{} What was begun is still there ({left}); the same command removes it.",
-                    failure.hint
-                );
-                Failure { hint, ..failure }
-            }
-        }
+        let left = match tokio::time::timeout(LONGEST_REMOVAL, self.remove_begun()).await {
+            Ok(Ok(())) => return failure,
+            Ok(Err(left)) => left.message,
+            Err(_) => format!("it was not removed within {} s", LONGEST_REMOVAL.as_secs()),
+        };
+        let hint =
+            format!("{} What was begun is still there ({left}); the same command removes it.", failure.hint);
+        Failure { hint, ..failure }
     }
 
     async fn remove_begun(&self) -> Result<(), Failure> {

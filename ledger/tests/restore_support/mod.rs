@@ -139,6 +139,11 @@ pub struct Done {
     pub proven: Option<Proven>,
 }
 
+/// No stop.
+pub fn never() -> std::future::Pending<()> {
+    std::future::pending()
+}
+
 /// The whole restore, as a caller runs it.
 pub async fn run<S: Read + Seek + Send + 'static>(restore: &Restore<S>) -> Result<Done, Failure> {
     let found = restore.plan().await?;
@@ -146,7 +151,7 @@ pub async fn run<S: Read + Seek + Send + 'static>(restore: &Restore<S>) -> Resul
         TargetState::Equal => (None, None),
         TargetState::EqualUnverified => (None, Some(restore.read_back_earlier().await?)),
         other => {
-            let written = restore.write(other).await?;
+            let written = restore.write(other, never()).await?;
             let proven = restore.read_back(&written).await?;
             (Some(written), Some(proven))
         }

@@ -185,9 +185,12 @@ impl Rehearsal<'_> {
         let mut phases = Phases::new(Arc::clone(&self.context.progress));
         let verified = verify(&options, &Self::trust(), &mut phases)?;
         let progress = Arc::clone(&self.context.progress);
-        let report = self
-            .context
-            .run(async { prepare(verified, stage.nats(), options, phases, progress).await?.run().await })?;
+        let report = self.context.run(async {
+            prepare(verified, stage.nats(), options, phases, progress)
+                .await?
+                .run(std::future::pending())
+                .await
+        })?;
         self.phases.extend(report.phases.clone());
         Ok(report)
     }
