@@ -1,7 +1,7 @@
 //! The command line of `trstctl-dr`.
 //!
-//! [`args`] defines it, [`settings`] adds configuration file and environment, each file of [`commands`] runs one command and
-//! answers an [`outcome::Outcome`], and only [`outcome`] prints it: text or one JSON object, and the exit code.
+//! `args` defines it, `settings` adds configuration file and environment, each file of `commands` runs one command and
+//! answers an `Outcome`, and only `outcome` prints it: text or one JSON object, and the exit code.
 
 pub mod args;
 mod commands;

@@ -195,7 +195,8 @@ fn page(command: &Command, words: &str) -> Page {
         .title(name.to_uppercase())
         .section("1")
         .date("")
-        .source("trstctl-dr").manual("trstctl");
+        .source("trstctl-dr")
+        .manual("trstctl");
     let mut text = Vec::new();
     let written = WRITTEN.iter().find(|written| written.command == words);
     let sections = [
@@ -247,7 +248,11 @@ fn sections_by_hand(written: Option<&Written>) -> Roff {
         tagged(&mut roff, file, meaning);
     }
     roff.control("SH", ["ENVIRONMENT"]);
-    tagged(&mut roff, "TRSTCTL_CONFIG_FILE", "TOML file with settings, named without TRSTCTL_ and in lower case.");
+    tagged(
+        &mut roff,
+        "TRSTCTL_CONFIG_FILE",
+        "TOML file with settings, named without TRSTCTL_ and in lower case.",
+    );
     for setting in SETTINGS {
         let default = setting.default.map(|default| format!(" Default: {default}.")).unwrap_or_default();
         tagged(&mut roff, setting.name, &format!("{}.{default}", setting.what));

@@ -117,7 +117,7 @@ impl Embedded {
             match State::of_running(&data_dir.join(STATE)) {
                 Ok(state) => return Ok(Embedded { state, owned: None }),
                 Err(stale) if start.elapsed() > options.ready_within => return Err(stale.error(data_dir)),
-                Err(_) => std::thread::sleep(POLL),
+                Err(_) => crate::poll::pause(POLL),
             }
         }
     }

@@ -130,7 +130,7 @@ impl Lock {
                 None if start.elapsed() >= patience => {
                     return Err(EngineError::Held { path: path.parent().unwrap_or(path).to_owned() });
                 }
-                None => std::thread::sleep(POLL),
+                None => crate::poll::pause(POLL),
             }
         }
     }

@@ -15,6 +15,7 @@ mod embedded;
 mod error;
 mod folder;
 mod nats;
+mod poll;
 mod postgres;
 mod process;
 mod supervisor;

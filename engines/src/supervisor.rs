@@ -99,7 +99,7 @@ impl Supervised {
         let processes = process::with_children(self.pid());
         processes.iter().for_each(Identity::kill_9);
         while self.is_running() || processes.iter().any(Identity::is_alive) {
-            std::thread::sleep(POLL);
+            crate::poll::pause(POLL);
         }
     }
 
@@ -128,7 +128,7 @@ impl Supervised {
                     log,
                 });
             }
-            std::thread::sleep(POLL);
+            crate::poll::pause(POLL);
         }
     }
 

@@ -80,7 +80,7 @@ impl NatsCluster {
     }
 
     fn check_replicas(&self) -> Result<(), String> {
-        std::thread::sleep(POLL);
+        crate::poll::pause(POLL);
         let mut probe = self.members[0].address().connect()?;
         let stream = json!({"name": PROBE_STREAM, "subjects": [PROBE_STREAM], "storage": "memory",
             "retention": "limits", "num_replicas": self.members.len()});

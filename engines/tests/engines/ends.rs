@@ -77,6 +77,7 @@ fn start_holder(how: &str) -> (Child, Vec<Held>) {
     (child, held)
 }
 
+#[expect(clippy::disallowed_methods, reason = "the pause between two looks, within the deadline")]
 fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
