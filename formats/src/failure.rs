@@ -149,6 +149,13 @@ impl Failure {
         self
     }
 
+    /// The same, seen at this byte offset of a line that was not counted.
+    #[must_use]
+    pub fn at_offset(mut self, offset: u64) -> Self {
+        self.place.offset = Some(offset);
+        self
+    }
+
     /// The same, seen at this sequence.
     #[must_use]
     pub fn at_sequence(mut self, sequence: u64) -> Self {

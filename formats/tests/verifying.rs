@@ -205,6 +205,7 @@ fn a_file_that_changes_between_the_passes_fails_at_the_latest_at_its_end() {
         }
     }
     let bytes = written(&header(FormatVersion::V2, 5), &messages(), None);
+    let len = bytes.len() as u64;
     let other = String::from_utf8(bytes.clone()).unwrap().replace("payments", "Payments").into_bytes();
     let changed = AtomicBool::new(false);
     let source = Changing { contents: [Cursor::new(bytes), Cursor::new(other)], changed: &changed };
@@ -220,6 +221,7 @@ fn a_file_that_changes_between_the_passes_fails_at_the_latest_at_its_end() {
     };
     assert_eq!(failure.class, Class::Damaged);
     assert!(failure.message.contains("changed after it was verified"), "{failure}");
+    assert_eq!(failure.place.offset, Some(len));
 }
 
 #[test]
@@ -241,6 +243,52 @@ fn every_container_is_read_twice_with_the_same_verdict_and_messages() {
             let class = if recipients.is_empty() { Class::Truncated } else { Class::Damaged };
             assert_eq!(truncated.class, class, "{truncated}");
         }
+    }
+}
+
+#[test]
+fn a_fault_of_a_container_is_placed_where_the_plain_stream_stopped() {
+    let sealed = |bytes: &[u8]| {
+        let mut sealed = container::seal(Vec::new(), Compression::Zstd, &[]).unwrap();
+        sealed.write_all(bytes).unwrap();
+        sealed.finish().unwrap()
+    };
+    let bytes = written(&header(FormatVersion::V2, 5), &messages(), None);
+    let long: Vec<_> =
+        (1..=9_000).map(|n| StoredMessage { sequence: n, ..messages().pop().unwrap() }).collect();
+    let long = written(&header(FormatVersion::V2, 9_000), &long, None);
+    let place = |bytes: &[u8]| {
+        let failure = opened(bytes, &VerifyOptions::default()).err().unwrap();
+        (failure.class, failure.place.line, failure.place.offset)
+    };
+    // The checksum is missing: all lines were read, one block of them or several.
+    for (bytes, lines) in [(&bytes, 5), (&long, 9_002)] {
+        let (sealed, end) = (sealed(bytes), bytes.len() as u64);
+        assert_eq!(place(&sealed[..sealed.len() - 1]), (Class::Truncated, Some(lines + 1), Some(end)));
+    }
+    let sealed = sealed(&bytes);
+    assert_eq!(place(&sealed[..8]), (Class::Truncated, Some(1), Some(0)));
+    assert_eq!(place(b"\x1f\x8b"), (Class::NotABackup, Some(1), Some(0)));
+}
+
+#[test]
+fn a_refusal_by_key_is_placed_at_the_trailer() {
+    let (ours, other) = (key(), trstctl_formats::backup::BackupKey::from_key_file(b"other").unwrap());
+    let unkeyed = written(&header(FormatVersion::V2, 5), &messages(), None);
+    for (bytes, key, class) in [
+        (V2_KEYED, None, Class::KeyMissing),
+        (V2_KEYED, Some(&other), Class::WrongKey),
+        (&unkeyed, Some(&ours), Class::Unkeyed),
+    ] {
+        let options = VerifyOptions { key, ..VerifyOptions::default() };
+        let trailer = memchr::memmem::rfind(bytes, b"\n{").unwrap() as u64 + 1;
+        let seeked = opened(bytes, &options).err().unwrap();
+        assert_eq!((seeked.class, seeked.place.line, seeked.place.offset), (class, None, Some(trailer)));
+        let streamed = verify_stream(bytes, &options).unwrap_err();
+        assert_eq!(
+            (streamed.class, streamed.place.line, streamed.place.offset),
+            (class, Some(5), Some(trailer))
+        );
     }
 }
 

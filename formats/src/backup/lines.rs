@@ -72,6 +72,12 @@ impl<R: Read> LineReader<R> {
         self.at_end && self.buffer.as_ref().is_none_or(|buffer| buffer.is_empty())
     }
 
+    /// How far the stream was read, and how many newlines are among the bytes that were not handed out.
+    pub(crate) fn reached(&self) -> (u64, u64) {
+        let waiting = self.buffer.as_deref().unwrap_or_default();
+        (self.offset + waiting.len() as u64, memchr::memchr_iter(b'\n', waiting).count() as u64)
+    }
+
     /// Sets another limit for the lines that follow.
     pub(crate) fn set_max_line_bytes(&mut self, max_line_bytes: usize) {
         self.max_line_bytes = max_line_bytes;

@@ -14,7 +14,7 @@ use super::blocks::Block;
 use super::lines::{LineReader, Piece};
 use super::record_v1::{Numbering, RecordV1};
 use super::record_v2::RecordV2;
-use super::verify::{Verified, text, unreadable, without_cr};
+use super::verify::{Verified, text, unreadable, unreadable_at, without_cr};
 use super::{FormatVersion, verify};
 use crate::container::{self, Plain};
 use crate::{Digest, Failure, StoredMessage};
@@ -52,6 +52,8 @@ enum State {
 struct Lines {
     block: Option<Arc<Block>>,
     at: usize,
+    /// Lines of the file that were handed out, the header's counted.
+    count: u64,
 }
 
 struct Hashing {
@@ -65,10 +67,10 @@ impl<'a, S: Read + Seek + Send> Messages<'a, S> {
         let summary = &pass.summary;
         let version = summary.header.version;
         source.rewind().map_err(|error| unreadable(&error))?;
-        let (_, plain) = container::open(source, &pass.reopen)?;
+        let (_, plain) = container::open(source, &pass.reopen).map_err(|failure| failure.at(1, 0))?;
         let mut reader = LineReader::new(plain, version.max_line_bytes());
         let hashing = Hashing::start(version);
-        hashing.add(&Arc::new(reader.first_line().map_err(|error| unreadable(&error))?));
+        hashing.add(&Arc::new(reader.first_line().map_err(|error| unreadable_at(&error, &reader, 0))?));
         Ok(Self {
             reader,
             version,
@@ -76,7 +78,7 @@ impl<'a, S: Read + Seek + Send> Messages<'a, S> {
             last: pass.part_last,
             expected: summary.sha256,
             hashing: Some(hashing),
-            lines: Lines::default(),
+            lines: Lines { count: 1, ..Lines::default() },
             stopped: Arc::default(),
             state: State::Reading,
         })
@@ -99,12 +101,12 @@ impl<'a, S: Read + Seek + Send> Messages<'a, S> {
             if self.state == State::Reading
                 && let Some((block, span)) = self.lines.next()
             {
-                match self.message(&block[span])? {
+                match self.message(&block, span)? {
                     Some(message) => return Ok(Some(message)),
                     None => {
                         self.state = State::Draining;
                         // A block held on to would leave a long line's successors no room in the pool.
-                        self.lines = Lines::default();
+                        self.lines.block = None;
                     }
                 }
             } else {
@@ -115,7 +117,9 @@ impl<'a, S: Read + Seek + Send> Messages<'a, S> {
     }
 
     /// The message of a line; `None` when it lies behind the chosen part.
-    fn message(&mut self, line: &[u8]) -> Result<Option<StoredMessage>, Failure> {
+    fn message(&mut self, block: &Block, span: Range<usize>) -> Result<Option<StoredMessage>, Failure> {
+        let offset = block.offset + span.start as u64;
+        let line = &block[span];
         let message = match self.version {
             FormatVersion::V1 if self.numbering.next_sequence() > self.last => return Ok(None),
             FormatVersion::V1 => {
@@ -132,8 +136,10 @@ impl<'a, S: Read + Seek + Send> Messages<'a, S> {
         };
         match message {
             Some(Ok(message)) => Ok(Some(message)),
-            Some(Err(expected)) => Err(text::no_message(self.numbering.next_sequence(), expected)),
-            None => Err(text::changed_between_passes()),
+            Some(Err(expected)) => {
+                Err(text::no_message(self.numbering.next_sequence(), expected).at(self.lines.count, offset))
+            }
+            None => Err(text::changed_between_passes(Some(self.lines.count), offset)),
         }
     }
 
@@ -143,19 +149,23 @@ impl<'a, S: Read + Seek + Send> Messages<'a, S> {
             return Err(text::stopped_in_second_pass());
         }
         let hashing = self.hashing.as_ref().expect("the digest is taken at the end only");
-        match self.reader.next_piece().map_err(|error| unreadable(&error))? {
+        let piece = self.reader.next_piece();
+        let reached = self.reader.reached().0;
+        match piece.map_err(|error| unreadable(&error).at_offset(reached))? {
             Piece::Lines(block) => {
                 let block = Arc::new(block);
                 hashing.add(&block);
                 if self.state == State::Reading {
-                    self.lines = Lines { block: Some(block), at: 0 };
+                    self.lines = Lines { block: Some(block), at: 0, count: self.lines.count };
                 }
             }
-            Piece::Fragment(_) | Piece::EndOfOverlong(..) => return Err(text::changed_between_passes()),
+            Piece::Fragment(_) | Piece::EndOfOverlong(..) => {
+                return Err(text::changed_between_passes(None, reached));
+            }
             Piece::Last(_) => {
                 let digest = self.hashing.take().map(Hashing::finish);
                 if digest != Some(self.expected) {
-                    return Err(text::changed_between_passes());
+                    return Err(text::changed_between_passes(None, reached));
                 }
                 self.state = State::Finished;
             }
@@ -172,6 +182,7 @@ impl Lines {
             Some(len) => {
                 let span = self.at..self.at + len;
                 self.at = span.end + 1;
+                self.count += 1;
                 Some((Arc::clone(block), span))
             }
             None => {

@@ -123,7 +123,7 @@ pub(crate) fn check_key(
         (true, Some(key)) => {
             if let Trailer::V2(TrailerV2 { authentication: Some(found), .. }) = trailer {
                 if found.key_id != key.key_id() {
-                    return Err(text::wrong_key(&found.key_id, &key.key_id()));
+                    return Err(text::wrong_key(last, &found.key_id, &key.key_id()));
                 }
                 let mac = trailer::mac_of(key, &last.bytes[..found.covered_bytes]);
                 if !mac_is(mac, &found.hmac_sha256) {
@@ -133,10 +133,10 @@ pub(crate) fn check_key(
             Ok(Origin::Keyed)
         }
         (true, None) if options.unverified_mac == Allow::Yes => Ok(Origin::NotChecked),
-        (true, None) => Err(text::key_missing(trailer)),
+        (true, None) => Err(text::key_missing(last, trailer)),
         (false, _) if options.unkeyed == Allow::Yes => Ok(Origin::Unkeyed),
         (false, None) if options.purpose == Purpose::Inspect => Ok(Origin::Unkeyed),
-        (false, key) => Err(text::unkeyed(key.is_some())),
+        (false, key) => Err(text::unkeyed(last, key.is_some())),
     }
 }
 

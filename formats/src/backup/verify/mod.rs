@@ -123,9 +123,11 @@ fn read_through<R: Read>(source: R, options: &VerifyOptions<'_>) -> Result<Check
     let read_bytes = Cell::new(0);
     let watch = Watch { options, read_bytes: &read_bytes };
     let source = Counted { source, read_bytes: &read_bytes };
-    let (container, plain, reopen) = container::open_to_reopen(source, options.identities)?;
+    // What a container refuses before its first plain byte, is refused at the beginning.
+    let opened = container::open_to_reopen(source, options.identities).map_err(|failure| failure.at(1, 0));
+    let (container, plain, reopen) = opened?;
     let mut reader = LineReader::new(plain, FormatVersion::V2.max_line_bytes());
-    let first = reader.first_line().map_err(|error| unreadable(&error))?;
+    let first = reader.first_line().map_err(|error| unreadable_at(&error, &reader, 0))?;
     let header = ends::read_header(&first, reader.is_at_end())?;
     reader.set_max_line_bytes(header.version.max_line_bytes());
     let header_bytes = first.len() as u64;
@@ -234,4 +236,10 @@ pub(super) fn unreadable(error: &io::Error) -> Failure {
     }
     let message = format!("The file cannot be read: {error}.");
     Failure::new(Class::Usage, message, "Check its permissions and the disk that it lies on.")
+}
+
+/// The same, at the place that the reader has reached behind so many lines that it handed out.
+pub(super) fn unreadable_at<R: Read>(error: &io::Error, reader: &LineReader<R>, lines: u64) -> Failure {
+    let (offset, newlines) = reader.reached();
+    unreadable(error).at(lines + newlines + 1, offset)
 }

@@ -4,7 +4,7 @@
 //! them and hash their lines, one folds the facts in file order. All share the blocks; the pool makes the reader wait.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, Scope, ScopedJoinHandle};
@@ -49,8 +49,25 @@ pub(crate) fn run<R: Read>(
         let (threads, feed) = Threads::start(scope, version, mac, findings);
         let last = feed.all(reader, header_line, watch);
         let (sha256, mac, findings) = threads.join();
-        Ok(Outcome { sha256, mac, findings, last: last? })
+        let last = last.map_err(|stop| stop.into_failure(reader, findings.lines))?;
+        Ok(Outcome { sha256, mac, findings, last })
     })
+}
+
+/// Why the reading ended before the last line.
+enum Stop {
+    Unreadable(io::Error),
+    Interrupted(Failure),
+}
+
+impl Stop {
+    /// The failure, with the place that the reader had reached after so many lines.
+    fn into_failure<R: Read>(self, reader: &LineReader<R>, lines: u64) -> Failure {
+        match self {
+            Stop::Unreadable(error) => super::unreadable_at(&error, reader, lines),
+            Stop::Interrupted(failure) => failure,
+        }
+    }
 }
 
 /// The threads of a pass.
@@ -143,11 +160,11 @@ impl Feed {
         reader: &mut LineReader<R>,
         header_line: Block,
         watch: &Watch<'_>,
-    ) -> Result<LastLine, Failure> {
+    ) -> Result<LastLine, Stop> {
         self.hash(&Arc::new(header_line));
         loop {
-            watch.look()?;
-            match reader.next_piece().map_err(|error| super::unreadable(&error))? {
+            watch.look().map_err(Stop::Interrupted)?;
+            match reader.next_piece().map_err(Stop::Unreadable)? {
                 Piece::Lines(block) => {
                     let block = Arc::new(block);
                     self.hash(&block);

@@ -77,16 +77,13 @@ pub(crate) fn trailer(last: &LastText<'_>, fault: &LineFault) -> Failure {
     placed(Failure::new(Class::Damaged, message, OTHER_COPY), last.line, fault.offset, None)
 }
 
-pub(crate) fn wrong_key(found: &str, ours: &str) -> Failure {
+pub(crate) fn wrong_key(last: &LastText<'_>, found: &str, ours: &str) -> Failure {
     let message = format!("The backup was authenticated with key {found}; the key of this host is {ours}.");
-    Failure::new(
-        Class::WrongKey,
-        message,
-        "After a rotation, give the older audit signing key with --key-file FILE.",
-    )
+    let hint = "After a rotation, give the older audit signing key with --key-file FILE.";
+    at_last(Failure::new(Class::WrongKey, message, hint), last)
 }
 
-pub(crate) fn key_missing(trailer: &Trailer) -> Failure {
+pub(crate) fn key_missing(last: &LastText<'_>, trailer: &Trailer) -> Failure {
     let which = match trailer {
         Trailer::V2(trailer) => trailer.authentication.as_ref().map(|a| format!(" (key {})", a.key_id)),
         Trailer::V1(_) => None,
@@ -95,17 +92,17 @@ pub(crate) fn key_missing(trailer: &Trailer) -> Failure {
     let message = format!("The backup is authenticated{which}, and this host has no key to check that with.");
     let hint = "Give the audit signing key with --key-file FILE. --allow-unverified-mac accepts the file on its checksum, \
                 which shows damage and not tampering.";
-    Failure::new(Class::KeyMissing, message, hint)
+    at_last(Failure::new(Class::KeyMissing, message, hint), last)
 }
 
-pub(crate) fn unkeyed(host_has_key: bool) -> Failure {
+pub(crate) fn unkeyed(last: &LastText<'_>, host_has_key: bool) -> Failure {
     let message = if host_has_key {
         "The backup is not authenticated, and this host expects one that is: somebody may have cut the MAC off."
     } else {
         "The backup is not authenticated: its checksum shows damage, and not tampering."
     };
     let hint = "If you know where this file comes from, accept it with --allow-unkeyed.";
-    Failure::new(Class::Unkeyed, message, hint)
+    at_last(Failure::new(Class::Unkeyed, message, hint), last)
 }
 
 pub(crate) fn tampered_trailer(last: &LastText<'_>) -> Failure {
@@ -166,12 +163,12 @@ pub(crate) fn no_message(sequence: u64, expected: &str) -> Failure {
     Failure::new(Class::MalformedRecord, message, OTHER_BACKUP).at_sequence(sequence)
 }
 
-pub(crate) fn changed_between_passes() -> Failure {
+pub(crate) fn changed_between_passes(line: Option<u64>, offset: u64) -> Failure {
     let message =
         "The file changed after it was verified: what was read the second time is not what was checked.";
     let hint = "Nothing of it may be used. Find out who writes to the file, copy it to a place of its own, and run the same \
                 command again.";
-    Failure::new(Class::Damaged, message, hint)
+    placed(Failure::new(Class::Damaged, message, hint), line, offset, None)
 }
 
 pub(crate) fn stopped_in_second_pass() -> Failure {
