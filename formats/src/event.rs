@@ -1,4 +1,4 @@
-//! The event envelope: the JSON object that a stored message of the log holds (spec "The stored message").
+//! The event envelope: the JSON object that a stored message of the log holds.
 
 use bytes::Bytes;
 

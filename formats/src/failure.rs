@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// The class of a failure, as in `error.class` of `--json` (spec "Errors and exit codes").
+/// The class of a failure, as in `error.class` of `--json` (`docs/format/backup.md`, "Verdicts", for those of a file).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
     /// Done, and something needs a person: drift, faults, an unclassified table.

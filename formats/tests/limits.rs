@@ -1,4 +1,4 @@
-//! The limits of the specification, at the limit and one beyond.
+//! The limits of `docs/format/backup.md`, at the limit and one beyond.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! The stream archive: how a whole log enters a NATS server at once (spec "The stream archive").
+//! The stream archive: how a whole log enters a NATS server at once (`docs/format/stream-archive.md`).
 //!
 //! A tar of `meta.inf`, `meta.sum` and message blocks, in the framed snappy format. The server's answer to it is worth
 //! nothing (it drops what it cannot read and says success): whoever sends one reads the live stream back.

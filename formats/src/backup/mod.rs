@@ -1,4 +1,4 @@
-//! The backup stream, versions 1 and 2 (spec "Backup stream: the bytes").
+//! The backup stream, versions 1 and 2 (`docs/format/backup.md`).
 //!
 //! Writing: [`Writer`]. Reading: [`verify`] reads a whole file and is the only maker of a [`Verified`], which alone
 //! hands out the messages, and re-hashes what it reads from the same open file while it does.

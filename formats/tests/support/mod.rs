@@ -1,4 +1,4 @@
-//! The worked examples of the specification, as messages and as bytes.
+//! The worked examples of `docs/format/backup.md`, as messages and as bytes.
 
 #![allow(dead_code)] // Each test program uses another part.
 

@@ -47,7 +47,7 @@ pub(super) struct Checked {
 }
 
 /// Checks everything, from first to last byte, in bounded memory; the verdict is the first that applies in the
-/// order of spec "Errors and exit codes". `source` is left open for the second pass.
+/// order of `docs/format/backup.md`, "Verdicts". `source` is left open for the second pass.
 ///
 /// # Errors
 /// Every class of that order; `usage` when the source cannot be read or the chosen part reaches beyond the end;
