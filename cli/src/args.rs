@@ -77,7 +77,7 @@ impl Command {
 /// `trstctl-dr backup`
 #[derive(Debug, Args)]
 pub struct Backup {
-    /// Write to this file [default: $TRSTCTL_BACKUP_DIR/trstctl-events-<UTC time>.jsonl]
+    /// Write to this file [default: $TRSTCTL_BACKUP_DIR/trstctl-events-TIME.jsonl, TIME in UTC]
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Replace the output if it exists, once the new backup is whole
