@@ -1,11 +1,11 @@
 //! What a command answers, and the only place that prints it.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use trstctl_formats::Failure;
+use trstctl_formats::{Class, Failure};
 
 /// The answer of a command: words for a person, keys for a program, and what went wrong.
 #[derive(Debug, Default)]
@@ -48,14 +48,17 @@ impl Outcome {
     pub fn print(self, command: &str, shape: Shape, elapsed: Duration) -> ExitCode {
         let code = self.error.as_ref().map_or(0, |error| error.class.exit_code());
         if let Some(error) = &self.error {
-            // A reader that is gone hinders nobody.
-            let _ = write!(std::io::stderr(), "{}", words(error));
+            tell(&words(error));
         }
         let output = if shape.json { self.into_json(command, code, elapsed) } else { self.text };
-        let mut stdout = std::io::stdout().lock();
-        // A reader that closed the pipe has read enough.
-        let _ = stdout.write_all(output.as_bytes()).and_then(|()| stdout.flush());
-        ExitCode::from(code)
+        match print(&output) {
+            Err(error) if code == 0 => {
+                let failure = unprintable(&error);
+                tell(&words(&failure));
+                ExitCode::from(failure.class.exit_code())
+            }
+            _ => ExitCode::from(code),
+        }
     }
 
     fn into_json(self, command: &str, code: u8, elapsed: Duration) -> String {
@@ -71,6 +74,29 @@ impl Outcome {
         }
         format!("{object:#}\n")
     }
+}
+
+fn print(output: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(output.as_bytes()).and_then(|()| stdout.flush()) {
+        // A reader that closed the pipe has read enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        printed => printed,
+    }
+}
+
+/// Words on standard error; when nobody reads it, there is nobody to tell.
+pub fn tell(words: &str) {
+    let _ = io::stderr().lock().write_all(words.as_bytes());
+}
+
+/// The command did its work, and its answer is lost.
+fn unprintable(error: &io::Error) -> Failure {
+    Failure::new(
+        Class::OutputFailed,
+        format!("the command has succeeded, but its result cannot be written to standard output: {error}"),
+        "Check where standard output goes, and its free space.",
+    )
 }
 
 /// A failure as `error` of the JSON object; keys that do not apply are absent.

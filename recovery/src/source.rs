@@ -1,8 +1,11 @@
 //! A backup file to read, and what this host may believe of it.
 
 use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::time::Duration;
 
 use trstctl_formats::backup::{self, Allow, BackupKey, Cut, Purpose, Summary, Verified, VerifyOptions};
 use trstctl_formats::{Class, Failure};
@@ -75,14 +78,90 @@ pub fn inspect(path: &Path, trust: &Trust, progress: &dyn Progress) -> Result<Su
     Ok(verified.summary().clone())
 }
 
-/// Verifies standard input, or another source that can be read once only.
+/// Verifies standard input, or another source that can be read once only. Also stops when the source says nothing.
 pub fn inspect_stream(
-    source: impl std::io::Read + Send,
+    source: impl Read + Send + 'static,
     trust: &Trust,
     progress: &dyn Progress,
 ) -> Result<Summary, Failure> {
     let (done, stop) = (|bytes| progress.done(bytes), || progress.interrupted());
-    backup::verify_stream(source, &trust.options(&done, &stop)).map_err(|failure| failure.in_file("-"))
+    let source = Stoppable::new(source, &stop);
+    let verdict = backup::verify_stream(source, &trust.options(&done, &stop));
+    verdict.map_err(|failure| if stop() { stopped() } else { failure }.in_file("-"))
+}
+
+fn stopped() -> Failure {
+    Failure::new(
+        Class::Interrupted,
+        "stopped while the backup was verified",
+        "Nothing was changed. Run the same command again.",
+    )
+}
+
+/// How often a source that says nothing is asked about stopping.
+const STOP_POLL: Duration = Duration::from_millis(100);
+const CHUNK_BYTES: usize = 256 << 10;
+/// Chunks read ahead.
+const CHUNKS_AHEAD: usize = 4;
+
+/// A source whose reader can stop while a read blocks: another thread reads, and is left behind then.
+struct Stoppable<'a> {
+    chunks: Receiver<io::Result<Vec<u8>>>,
+    current: io::Cursor<Vec<u8>>,
+    stop: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl<'a> Stoppable<'a> {
+    fn new(mut source: impl Read + Send + 'static, stop: &'a (dyn Fn() -> bool + Sync)) -> Self {
+        let (sender, chunks) = sync_channel(CHUNKS_AHEAD);
+        std::thread::spawn(move || {
+            loop {
+                let mut chunk = vec![0; CHUNK_BYTES];
+                let read = read_some(&mut source, &mut chunk).map(|len_bytes| {
+                    chunk.truncate(len_bytes);
+                    chunk
+                });
+                let is_last = !matches!(&read, Ok(chunk) if !chunk.is_empty());
+                if sender.send(read).is_err() || is_last {
+                    return;
+                }
+            }
+        });
+        Self { chunks, current: io::Cursor::default(), stop }
+    }
+
+    /// The next chunk; empty at the end.
+    fn next(&self) -> io::Result<Vec<u8>> {
+        loop {
+            match self.chunks.recv_timeout(STOP_POLL) {
+                Ok(chunk) => return chunk,
+                Err(RecvTimeoutError::Disconnected) => return Ok(Vec::new()),
+                Err(RecvTimeoutError::Timeout) if (self.stop)() => return Err(io::Error::other("stopped")),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+}
+
+impl Read for Stoppable<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let read = self.current.read(bytes)?;
+        if read > 0 || bytes.is_empty() {
+            return Ok(read);
+        }
+        self.current = io::Cursor::new(self.next()?);
+        self.current.read(bytes)
+    }
+}
+
+/// One read that no signal cuts short.
+fn read_some(source: &mut impl Read, bytes: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match source.read(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => return read,
+        }
+    }
 }
 
 /// Verifies a file to restore the part of it up to `cut`.

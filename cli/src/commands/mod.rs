@@ -10,12 +10,11 @@ mod restore;
 mod verify;
 
 use std::future::Future;
-use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use trstctl_formats::backup::{Allow, BackupKey};
 use trstctl_formats::{Class, Failure, container};
@@ -24,7 +23,7 @@ use trstctl_recovery::secret;
 use trstctl_recovery::source::Trust;
 
 use crate::args::{Cli, Command, Manifest, TrustArgs};
-use crate::outcome::Outcome;
+use crate::outcome::{self, Outcome};
 use crate::settings::Settings;
 use crate::terminal::{INTERRUPTED, Terminal};
 
@@ -75,7 +74,9 @@ impl Context {
             )
         })?;
         let stop = Arc::new(Notify::new());
-        runtime.spawn(watch_signals(Arc::clone(&stop)));
+        // Here and not in the task: a signal that arrives before the task runs must not end the process its own way.
+        let signals = runtime.block_on(async { Signals::register() });
+        runtime.spawn(signals.watch(Arc::clone(&stop)));
         Ok(Self {
             settings,
             progress: Arc::new(Terminal::new(cli.global.quiet)),
@@ -101,8 +102,7 @@ impl Context {
     /// Words before the result, on standard error, unless quiet.
     fn tell(&self, words: &str) {
         if !self.quiet {
-            // A reader that is gone hinders nobody.
-            let _ = write!(std::io::stderr(), "{words}");
+            outcome::tell(words);
         }
     }
 
@@ -147,19 +147,27 @@ fn allow(given: bool) -> Allow {
     if given { Allow::Yes } else { Allow::No }
 }
 
-/// The first signal asks the flow to stop; a second one ends the process at once.
-async fn watch_signals(stop: Arc<Notify>) {
-    let signals = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
-    let [Ok(mut interrupt), Ok(mut terminate)] = signals else { return };
-    loop {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+/// The signals by which an operator stops a command.
+struct Signals([std::io::Result<Signal>; 2]);
+
+impl Signals {
+    fn register() -> Self {
+        Self([SignalKind::interrupt(), SignalKind::terminate()].map(signal))
+    }
+
+    /// The first signal asks the flow to stop; a second one ends the process at once.
+    async fn watch(self, stop: Arc<Notify>) {
+        let [Ok(mut interrupt), Ok(mut terminate)] = self.0 else { return };
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if INTERRUPTED.swap(true, Ordering::Relaxed) {
+                std::process::exit(i32::from(Class::Interrupted.exit_code()));
+            }
+            stop.notify_one();
         }
-        if INTERRUPTED.swap(true, Ordering::Relaxed) {
-            std::process::exit(i32::from(Class::Interrupted.exit_code()));
-        }
-        stop.notify_one();
     }
 }
 
