@@ -135,10 +135,10 @@ fn say(line: &str) {
 /// A line for a finished phase: what, how long, how much, how fast.
 pub fn finished(phase: &Phase) -> String {
     let elapsed = Duration::from_millis(phase.elapsed_ms);
-    let mut line = format!("{:<20}{:>12}", phase.name, text::duration(elapsed));
+    let mut line = format!("{:<18}{:>12}", phase.name, text::duration(elapsed));
     if phase.unit != Unit::Steps {
         let rate = amount(rate(phase.count, elapsed), phase.unit);
-        line.push_str(&format!("  {:>22}  {rate:>20}/s", amount(phase.count, phase.unit)));
+        line.push_str(&format!("  {:>20}  {rate:>20}/s", amount(phase.count, phase.unit)));
     }
     line
 }

@@ -61,7 +61,7 @@ fn words(drift: &DriftReport) -> String {
     let mut words = String::new();
     for ((table, tenant, kind), rows) in &drift.counts {
         let tenant = tenant.map_or_else(|| "no tenant".to_owned(), |tenant| tenant.to_string());
-        words.push_str(&format!("{:<24}{tenant}  {:>8} {kind}\n", table.name(), text::count(*rows)));
+        words.push_str(&format!("{:<22}{tenant:<36}{:>12} {kind}\n", table.name(), text::count(*rows)));
     }
     for row in &drift.rows {
         words.push_str(&text::wrap("  ", &row_words(row)));
