@@ -53,6 +53,19 @@ impl Site {
         self.folder.path().join(name)
     }
 
+    /// Names of the files in the site's folder that a run under way makes.
+    pub fn partial_files(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.folder.path()).expect("the folder can be read").flatten();
+        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.filter(|name| name.ends_with(".partial")).collect()
+    }
+
+    /// Runs SQL in the database as its superuser.
+    pub fn sql(&self, statement: &str) -> String {
+        let (_, database) = self.dsn.rsplit_once("dbname=").expect("the DSN names its database");
+        Postgres::shared().execute(database, statement).expect("the statement succeeds")
+    }
+
     /// Where the database is.
     pub fn dsn(&self) -> &str {
         &self.dsn
@@ -70,12 +83,7 @@ impl Site {
 
     /// Creates the log and writes this history into it.
     pub fn seed(&self, history: History) {
-        self.runtime.block_on(async {
-            let options = ConnectOptions::new(self.nats.url());
-            let connection = Connection::connect(&options).await.expect("the server answers");
-            let config = StreamConfig::new(STREAM, "events.>", 1);
-            seed(&connection, &config, history, |_| {}).await.expect("the log is written");
-        });
+        self.block_on(seed_at(&self.nats.url(), 1, history));
     }
 
     /// Runs async work of a test.
@@ -101,6 +109,13 @@ impl Site {
     pub fn dr(&self, arguments: &[&str]) -> Run {
         Run::of(&mut self.command(arguments))
     }
+}
+
+/// Creates the log on these servers and writes this history into it.
+pub async fn seed_at(url: &str, replicas: u32, history: History) {
+    let connection = Connection::connect(&ConnectOptions::new(url)).await.expect("the server answers");
+    let config = StreamConfig::new(STREAM, "events.>", replicas);
+    seed(&connection, &config, history, |_| {}).await.expect("the log is written");
 }
 
 /// Flips one bit of the byte at this place.

@@ -1,29 +1,11 @@
 //! The main job, whole: back up, lose everything, restore, rebuild, and be the same; on every nats-server installed.
 
 use std::fs;
-use std::path::Path;
 
 use serde_json::Value;
 use trstctl_engines::{NatsOptions, installed_nats_servers};
 use trstctl_ledger::history::History;
-use trstctl_tests::Site;
-
-/// A backup without what may differ between two backups of one log: the time in the header, and the digests of the trailer.
-fn records(path: &Path) -> Vec<String> {
-    let text = fs::read_to_string(path).unwrap();
-    let lines: Vec<String> = text.lines().map(ToOwned::to_owned).collect();
-    lines[1..lines.len() - 1].to_vec()
-}
-
-/// The trailer without the digests that cover the header.
-fn trailer(path: &Path) -> Value {
-    let text = fs::read_to_string(path).unwrap();
-    let mut trailer: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
-    for key in ["sha256", "hmac_sha256"] {
-        trailer.as_object_mut().unwrap().remove(key);
-    }
-    trailer
-}
+use trstctl_tests::{Site, records, trailer};
 
 #[test]
 fn everything_comes_back_bit_for_bit_on_every_server() {
