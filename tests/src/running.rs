@@ -61,7 +61,7 @@ impl Running {
     pub fn run_for(&mut self, span: Duration) {
         let start = Instant::now();
         while start.elapsed() < span && !self.has_ended() {
-            thread::sleep(POLL);
+            pause();
         }
     }
 
@@ -88,7 +88,7 @@ impl Running {
                 let _ = self.child.kill();
                 panic!("still running after {DEADLINE:?}: {}", self.stderr.join().unwrap_or_default());
             }
-            thread::sleep(POLL);
+            pause();
         }
         let status = self.child.wait().expect("a child is waited for");
         Run {
@@ -101,6 +101,11 @@ impl Running {
     fn has_ended(&mut self) -> bool {
         self.child.try_wait().expect("a child is asked").is_some()
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the pause between two looks, within a span or deadline")]
+fn pause() {
+    thread::sleep(POLL);
 }
 
 fn all_of(mut source: impl Read) -> String {

@@ -79,6 +79,7 @@ struct PlainNats {
 }
 
 impl PlainNats {
+    #[expect(clippy::disallowed_methods, reason = "the pause between two looks, within the deadline")]
     fn start(site: &Site) -> Self {
         let folder = site.path("plain");
         fs::create_dir(&folder).unwrap();
