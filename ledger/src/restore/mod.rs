@@ -12,6 +12,7 @@ mod place;
 mod publish;
 mod read_back;
 mod refusal;
+mod replicas;
 mod server;
 mod source;
 mod stop;
@@ -198,6 +199,7 @@ impl<S: Read + Seek + Send + 'static> Restore<S> {
     /// # Errors
     /// `readback_differs` with the first differing sequence; the stream then keeps its mark.
     pub async fn read_back(&self, written: &Written) -> Result<Proven, Failure> {
+        replicas::wait_for_majority(&self.server).await?;
         let live = read_back::read_live(&self.log, written.lines, &self.options.progress).await?;
         if read_back::is_same(&live, &written.expected, written.lines) {
             return Ok(Proven { live, exact: written.lines == Lines::Exact });
@@ -213,6 +215,7 @@ impl<S: Read + Seek + Send + 'static> Restore<S> {
     pub async fn read_back_earlier(&self) -> Result<Proven, Failure> {
         let lines = self.lines()?;
         let content = self.source.content();
+        replicas::wait_for_majority(&self.server).await?;
         let live = read_back::read_live(&self.log, lines, &self.options.progress).await?;
         if lines != Lines::Exact {
             // The root of other lines is known only to the run that published; the plan compared the messages.
@@ -228,8 +231,8 @@ impl<S: Read + Seek + Send + 'static> Restore<S> {
     ///
     /// # Errors
     /// When the server refuses; the same command then only does this again.
-    pub async fn accept(&self, _proof: &Proven) -> Result<(), Failure> {
-        self.place().clear_mark().await
+    pub async fn accept(&self, proof: &Proven) -> Result<(), Failure> {
+        self.place().clear_mark(&proof.live).await
     }
 
     /// What a restore makes.

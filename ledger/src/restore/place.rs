@@ -15,6 +15,7 @@ use super::compare::{Comparison, compare};
 use super::limits::Limits;
 use super::publish::Numbering;
 use super::refusal::{self, Stage};
+use super::replicas;
 use super::server::{LiveStream, Server};
 use super::source::Source;
 use super::target::{self, Finding, Judgement, TargetState};
@@ -78,9 +79,13 @@ impl Place<'_> {
         self.server.update(&live, &[("duplicate_window", window)]).await.map(|_| ())
     }
 
-    /// After a good read-back.
-    pub(super) async fn clear_mark(&self) -> Result<(), Failure> {
+    /// After a good read-back, which has seen `proven`.
+    pub(super) async fn clear_mark(&self, proven: &Content) -> Result<(), Failure> {
+        replicas::wait_for_majority(self.server).await?;
         let live = self.own_work().await?;
+        if (live.messages, live.last_sequence) != (proven.records, proven.last_sequence) {
+            return Err(changed_since(&live, proven));
+        }
         let changes = [("description", json!("")), ("duplicate_window", nanoseconds(DUPLICATE_WINDOW))];
         let updated = self.server.update(&live, &changes).await?;
         match updated.mark() {
@@ -252,6 +257,15 @@ fn nanoseconds(duration: std::time::Duration) -> Value {
 fn nothing_to_write(stream: &str) -> Failure {
     let message = format!("{stream} already holds the backup; there is nothing to write");
     Failure::new(Class::Internal, message, "Report this: the plan should not have come to writing.")
+}
+
+fn changed_since(live: &LiveStream, proven: &Content) -> Failure {
+    let message = format!(
+        "{} has {} messages up to sequence {}, and had {} up to {} when it was read back",
+        live.name, live.messages, live.last_sequence, proven.records, proven.last_sequence
+    );
+    let hint = "The stream keeps its mark. Has a server of its cluster died? Run the same command again.";
+    Failure::new(Class::ReadbackDiffers, message, hint)
 }
 
 fn written_meanwhile(live: &LiveStream) -> Failure {

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 use trstctl_formats::{Class, Failure};
 
+use super::replicas::Cluster;
 use crate::log::{LogError, Mark, StreamConfig};
 use crate::wire::{ApiError, Connection, code};
 
@@ -54,6 +55,8 @@ impl LiveStream {
 struct Info {
     config: Map<String, Value>,
     state: State,
+    #[serde(default)]
+    cluster: Cluster,
 }
 
 #[derive(Deserialize)]
@@ -179,6 +182,13 @@ impl Server {
     /// The stream, if there is one.
     pub(super) async fn live(&self) -> Result<Option<LiveStream>, Failure> {
         self.ask_live(ANSWER).await.map_err(Failure::from)
+    }
+
+    /// Its replicas.
+    pub(super) async fn cluster(&self) -> Result<Cluster, Failure> {
+        let endpoint = format!("STREAM.INFO.{}", self.stream);
+        let info: Info = self.connection.api_get(&endpoint, ANSWER).await.map_err(LogError::from)?;
+        Ok(info.cluster)
     }
 
     async fn ask_live(&self, patience: Duration) -> Result<Option<LiveStream>, LogError> {
