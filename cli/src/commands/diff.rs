@@ -16,6 +16,9 @@ use crate::connections::{Engines, Needs};
 use crate::outcome::Outcome;
 use crate::text;
 
+const WRITTEN_BY_OTHERS: &str =
+    "Find out who wrote to read_model besides the projection; trstctl-dr rebuild makes it right.";
+
 pub fn run(context: &Context, args: &Diff) -> Result<Outcome, Failure> {
     let engines = Engines::open(&context.settings, Needs::LogAndReadModel)?;
     let database = rebuild::database(context, &engines, &args.memory)?;
@@ -41,20 +44,28 @@ fn outcome(difference: &Difference) -> Outcome {
         }).collect::<Vec<_>>(),
         "rows": drift.rows.iter().map(row_json).collect::<Vec<_>>(),
         "complete": !drift.is_cut(),
+        "dangling": rebuild::dangling_json(&drift.dangling),
         "digests": rebuild::digests(&difference.digests),
     });
     Outcome::new(words(drift), result).with_error(failure(drift))
 }
 
 fn failure(drift: &DriftReport) -> Option<Failure> {
-    let total = drift.total();
-    (total > 0).then(|| {
-        Failure::new(
-            Class::Findings,
-            format!("{} between read model and log", text::plural(total, "difference")),
-            "Find out who wrote to read_model besides the projection; trstctl-dr rebuild makes it right.",
-        )
-    })
+    let (total, dangling) = (drift.total(), drift.dangling.iter().map(|dangling| dangling.rows).sum());
+    let (differences, references) = (text::plural(total, "difference"), text::plural(dangling, "reference"));
+    let (message, hint) = match (total, dangling) {
+        (0, 0) => return None,
+        (0, _) => (
+            format!("{references} to rows that are not there; the read model is the fold of the log"),
+            "The events themselves refer to nothing: look for an earlier event that was quarantined (read_model.projection_faults).",
+        ),
+        (_, 0) => (format!("{differences} between read model and log"), WRITTEN_BY_OTHERS),
+        _ => (
+            format!("{differences} between read model and log, and {references} to rows that are not there"),
+            WRITTEN_BY_OTHERS,
+        ),
+    };
+    Some(Failure::new(Class::Findings, message, hint))
 }
 
 fn words(drift: &DriftReport) -> String {
@@ -69,6 +80,7 @@ fn words(drift: &DriftReport) -> String {
     if drift.is_cut() {
         words.push_str("  … more: raise --limit\n");
     }
+    words.push_str(&rebuild::dangling_words(&drift.dangling));
     let lag = drift.last_sequence.saturating_sub(drift.checkpoint);
     let verdict = if drift.total() == 0 {
         "the read model is the fold of the log"

@@ -79,18 +79,31 @@ pub fn words(report: &RebuildReport) -> String {
     for (table, rows) in model.rows() {
         words.push_str(&format!("    {:<28}{:>12} rows\n", table.name(), text::count(rows)));
     }
-    for dangling in &model.dangling {
-        words.push_str(&text::wrap(
-            "  finding: ",
-            &format!("{} in {}", text::plural(dangling.rows, "dangling reference"), reference(dangling)),
-        ));
-    }
+    words.push_str(&dangling_words(&model.dangling));
     for warning in &report.warnings {
         words.push_str(&text::wrap("  note: ", warning));
     }
     let public: u64 = report.public_rows.iter().map(|(_, rows)| rows).sum();
     words.push_str(&text::field("public", format!("left as it is, {}", text::plural(public, "row"))));
     words
+}
+
+/// A line a reference that dangles.
+pub fn dangling_words(found: &[DanglingCount]) -> String {
+    let line = |dangling: &DanglingCount| {
+        let what = text::plural(dangling.rows, "dangling reference");
+        text::wrap("  finding: ", &format!("{what} in {}", reference(dangling)))
+    };
+    found.iter().map(line).collect()
+}
+
+/// The same for `--json`.
+pub fn dangling_json(found: &[DanglingCount]) -> Value {
+    found
+        .iter()
+        .map(|dangling| json!({"reference": reference(dangling), "rows": dangling.rows}))
+        .collect::<Vec<_>>()
+        .into()
 }
 
 /// `identities.owner_id -> owners.id`
@@ -118,7 +131,7 @@ pub fn json(report: &RebuildReport) -> Value {
         "projected": model.projected,
         "not_projected": model.not_projected,
         "faults": model.faults,
-        "dangling": model.dangling.iter().map(|dangling| json!({"reference": reference(dangling), "rows": dangling.rows})).collect::<Vec<_>>(),
+        "dangling": dangling_json(&model.dangling),
         "rows": rows,
         "public_rows": public,
         "migrated": report.migrated,

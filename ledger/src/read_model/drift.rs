@@ -1,4 +1,5 @@
-//! Drift: where the read model differs from the fold of the log, by table, tenant and key. Nothing is changed.
+//! Drift: where the read model differs from the fold of the log, by table, tenant and key; and references of the model to
+//! rows that are not there, which no key enforces. Nothing is changed.
 //!
 //! The log is folded into a throw-away shadow, with the bounded memory of a rebuild, and compared set-wise in one snapshot
 //! in which the model's checkpoint and the shadow's position are the same sequence. What the model has not applied yet is
@@ -16,8 +17,10 @@ use uuid::Uuid;
 use super::ReadModel;
 use super::apply::{check_ahead, read_checkpoint};
 use super::binary::{Raw, get_value};
+use super::dangling::dangling;
 use super::error::{During, ReadModelError};
 use super::rebuild::{Exclusive, OnProgress, Progress, RebuildOptions};
+use super::report::DanglingCount;
 use super::schema::Schema;
 use super::session::Session;
 use super::swap::{self, Position};
@@ -32,12 +35,12 @@ const ATTEMPTS: u32 = 200;
 pub struct DiffOptions {
     /// Memory for folded rows, in bytes.
     pub memory_bytes: usize,
-    /// Rows that the report lists one by one; all are counted.
+    /// Rows of each table that the report lists one by one; all are counted.
     pub max_listed: usize,
 }
 
 impl Default for DiffOptions {
-    /// 256 MiB, ten thousand rows.
+    /// 256 MiB, ten thousand rows a table.
     fn default() -> Self {
         Self { memory_bytes: RebuildOptions::default().memory_bytes, max_listed: 10_000 }
     }
@@ -90,8 +93,10 @@ pub struct DriftReport {
     pub events: u64,
     /// How many rows differ, by table, tenant and kind; tables and tenants without drift are left out.
     pub counts: BTreeMap<(Table, Option<Uuid>, Kind), u64>,
-    /// The first of them, by table and key.
+    /// The first of each table, by table and key.
     pub rows: Vec<DriftedRow>,
+    /// References of the model, as it is, to rows that are not there.
+    pub dangling: Vec<DanglingCount>,
 }
 
 impl DriftReport {
@@ -105,11 +110,9 @@ impl DriftReport {
         self.total() > self.rows.len() as u64
     }
 
-    fn add(&mut self, row: DriftedRow, max_listed: usize) {
-        *self.counts.entry((row.table, row.tenant, row.kind)).or_default() += 1;
-        if self.rows.len() < max_listed {
-            self.rows.push(row);
-        }
+    /// Something needs a person: rows that differ, dangling references.
+    pub fn has_findings(&self) -> bool {
+        self.total() > 0 || !self.dangling.is_empty()
     }
 }
 
@@ -157,6 +160,7 @@ impl ReadModel {
         for table in Table::ALL {
             compare(&snapshot, table, shadow, options.max_listed, &mut report).await?;
         }
+        report.dangling = dangling(&snapshot, &Schema::live()).await?;
         Ok(report)
     }
 }
@@ -197,8 +201,14 @@ async fn compare(
     let none: [&(dyn ToSql + Sync); 0] = [];
     let rows = snapshot.query_raw(&sql, none).await.during(what)?;
     futures_util::pin_mut!(rows);
+    let mut listed = 0;
     while let Some(row) = rows.try_next().await.during(what)? {
-        report.add(drifted(table, &row), max_listed);
+        let row = drifted(table, &row);
+        *report.counts.entry((row.table, row.tenant, row.kind)).or_default() += 1;
+        if listed < max_listed {
+            listed += 1;
+            report.rows.push(row);
+        }
     }
     Ok(())
 }

@@ -66,14 +66,16 @@ async fn changed_missing_and_extra_rows_are_found_by_table_tenant_and_key() {
 }
 
 #[tokio::test]
-async fn only_so_many_rows_are_listed_and_all_are_counted() {
+async fn only_so_many_rows_of_a_table_are_listed_and_all_are_counted() {
     let log = BentLog::history(42, 2_000);
     let dsn = rebuilt(&log).await;
     let client = client(&dsn).await;
-    let gone = client.execute("DELETE FROM read_model.certificates", &[]).await.unwrap();
+    let mut gone = client.execute("DELETE FROM read_model.certificates", &[]).await.unwrap();
+    gone += client.execute("DELETE FROM read_model.owners", &[]).await.unwrap();
     let options = DiffOptions { max_listed: 3, ..DiffOptions::default() };
     let report = model(&dsn).await.diff(&log, options, &silent).await.unwrap();
-    assert_eq!((report.total(), report.rows.len()), (gone, 3));
+    assert_eq!((report.total(), report.rows.len()), (gone, 6));
+    assert_eq!(report.rows.iter().filter(|row| row.table == Table::Owners).count(), 3);
     assert!(report.is_cut());
     let tenants: BTreeSet<_> = report.counts.keys().map(|(_, tenant, _)| *tenant).collect();
     assert!(tenants.len() > 1, "counted by tenant");
@@ -132,4 +134,17 @@ async fn diff_beside_a_live_tail_finds_no_drift() {
         assert_eq!(report.total(), 0, "{:?}", report.rows);
     }
     tail.await.unwrap();
+}
+
+#[tokio::test]
+async fn dangling_references_of_the_model_are_reported() {
+    let log = BentLog::history(47, 2_000);
+    let dsn = rebuilt(&log).await;
+    let of_the_log = reference(&log.all()).dangling().len() as u64;
+    let count = |report: &DriftReport| report.dangling.iter().map(|count| count.rows).sum::<u64>();
+    assert_eq!(count(&diff(&dsn, &log).await), of_the_log, "an event may refer to nothing: no drift");
+    client(&dsn).await.batch_execute("DELETE FROM read_model.owners").await.unwrap();
+    let report = diff(&dsn, &log).await;
+    assert!(count(&report) > of_the_log, "{:?}", report.dangling);
+    assert!(report.dangling.iter().any(|count| count.reference.parent == Table::Owners));
 }
