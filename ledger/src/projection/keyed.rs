@@ -3,12 +3,12 @@
 //! Three states of a key: unknown (no slot; the row may or may not be stored), known absent, known present. Putting a
 //! row that is there already is no change, so that an event that says nothing new writes nothing.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use uuid::Uuid;
 
 use super::fold::TableChanges;
-use super::record::Record;
+use super::record::{Micros, Record};
 
 /// Memory of a slot besides its record: key, hash table, index.
 const SLOT_BYTES: usize = 96;
@@ -118,19 +118,48 @@ impl<R: Record + PartialEq> Keyed<R> {
     }
 }
 
-/// A record that is also found by a text, which several rows may share.
+/// A record that is also found by a text, which any number of rows may share.
 pub(super) trait Named: Record<Key = (Uuid,)> {
     fn name(&self) -> &str;
+
+    /// When the row was closed: later events of its text pass it over, but for the first one of all.
+    fn closed(&self) -> Option<Closed>;
 }
+
+/// When a row was closed; a row without a time comes first.
+pub(super) type Closed = Option<Micros>;
 
 /// Rows by id and by a text.
 #[derive(Debug)]
 pub(super) struct Indexed<R: Named> {
     rows: Keyed<R>,
-    ids: HashMap<String, Vec<Uuid>>,
+    ids: HashMap<String, Ids>,
     /// Texts all of whose rows are known.
     complete: HashSet<String>,
     index_bytes: usize,
+}
+
+/// The rows of one text. Nothing walks the closed ones, of which a log may make any number.
+#[derive(Debug, Default)]
+struct Ids {
+    open: BTreeSet<Uuid>,
+    closed: BTreeSet<(Closed, Uuid)>,
+}
+
+impl Ids {
+    fn add(&mut self, id: Uuid, closed: Option<Closed>) {
+        match closed {
+            None => self.open.insert(id),
+            Some(at) => self.closed.insert((at, id)),
+        };
+    }
+
+    fn remove(&mut self, id: Uuid, closed: Option<Closed>) {
+        match closed {
+            None => self.open.remove(&id),
+            Some(at) => self.closed.remove(&(at, id)),
+        };
+    }
 }
 
 impl<R: Named> Default for Indexed<R> {
@@ -156,33 +185,49 @@ impl<R: Named + PartialEq> Indexed<R> {
         self.complete.contains(name)
     }
 
-    /// The rows that bear this text, in the order of their ids.
-    pub(super) fn named(&self, name: &str) -> Vec<&R> {
-        let ids = self.ids.get(name).map_or(&[][..], Vec::as_slice);
-        ids.iter().filter_map(|id| self.get(*id)).collect()
+    /// Whether a row bears this text.
+    pub(super) fn has_named(&self, name: &str) -> bool {
+        self.ids.get(name).is_some_and(|ids| !ids.open.is_empty() || !ids.closed.is_empty())
+    }
+
+    /// The rows of this text that are not closed, in the order of their ids.
+    pub(super) fn open_named(&self, name: &str) -> Vec<Uuid> {
+        self.ids.get(name).into_iter().flat_map(|ids| &ids.open).copied().collect()
+    }
+
+    /// The row of this text that was closed first; of several the one with the lowest id.
+    pub(super) fn first_closed_named(&self, name: &str) -> Option<&R> {
+        let (_, id) = self.ids.get(name)?.closed.first()?;
+        self.get(*id)
     }
 
     pub(super) fn put(&mut self, record: R) {
         let (id,) = record.key();
-        let old = self.get(id).map(R::name);
-        if old != Some(record.name()) {
-            if let Some(old) = old.map(str::to_owned) {
-                self.forget(&old, id);
-            }
-            self.note(record.name(), id);
+        let old = self.get(id).map(|old| (old.name().to_owned(), old.closed()));
+        if let Some((name, closed)) = old
+            && let Some(ids) = self.ids.get_mut(&name)
+        {
+            ids.remove(id, closed);
         }
+        self.note(record.name(), id, record.closed());
         self.rows.put(record);
     }
 
     /// Changes the row of this id in place, if it is there. Its key and its text must stay.
     pub(super) fn change(&mut self, id: Uuid, change: impl FnOnce(&mut R)) {
+        let before = self.get(id).map(Named::closed);
         self.rows.change(&(id,), change);
+        let Some(row) = self.rows.get(&(id,)) else { return };
+        if let (Some(before), Some(ids)) = (before, self.ids.get_mut(row.name())) {
+            ids.remove(id, before);
+            ids.add(id, row.closed());
+        }
     }
 
     pub(super) fn load(&mut self, record: R) {
         let (id,) = record.key();
         if !self.rows.knows(&(id,)) {
-            self.note(record.name(), id);
+            self.note(record.name(), id, record.closed());
             self.rows.load(record);
         }
     }
@@ -201,23 +246,13 @@ impl<R: Named + PartialEq> Indexed<R> {
         self.rows.len_bytes() + self.index_bytes
     }
 
-    fn note(&mut self, name: &str, id: Uuid) {
-        match self.ids.get_mut(name) {
-            Some(ids) => {
-                if let Err(position) = ids.binary_search(&id) {
-                    ids.insert(position, id);
-                }
-            }
-            None => {
-                self.index_bytes += name.len() + SLOT_BYTES;
-                self.ids.insert(name.to_owned(), vec![id]);
-            }
+    fn note(&mut self, name: &str, id: Uuid, closed: Option<Closed>) {
+        if !self.ids.contains_key(name) {
+            self.index_bytes += name.len() + SLOT_BYTES;
+            self.ids.insert(name.to_owned(), Ids::default());
         }
-    }
-
-    fn forget(&mut self, name: &str, id: Uuid) {
         if let Some(ids) = self.ids.get_mut(name) {
-            ids.retain(|other| *other != id);
+            ids.add(id, closed);
         }
     }
 }

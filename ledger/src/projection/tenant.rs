@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::effect::{Effect, Revocation, Supersession};
 use super::fold::{Lookups, TableChanges};
-use super::keyed::{Indexed, Keyed, Named};
+use super::keyed::{Closed, Indexed, Keyed, Named};
 use super::record::{Micros, Record};
 use super::rows::{
     Authority, Certificate, Crl, Fault, Identity, IssuedCert, Issuer, Owner, Profile, Status, Tenant,
@@ -48,11 +48,21 @@ impl Named for Profile {
     fn name(&self) -> &str {
         &self.name
     }
+
+    /// Only the active version of a name is ever changed by another one.
+    fn closed(&self) -> Option<Closed> {
+        (!self.active).then_some(None)
+    }
 }
 
 impl Named for Certificate {
     fn name(&self) -> &str {
         &self.fingerprint
+    }
+
+    /// Nothing un-revokes.
+    fn closed(&self) -> Option<Closed> {
+        (self.status == Status::Revoked).then_some(self.revoked_at)
     }
 }
 
@@ -101,9 +111,9 @@ impl TenantRows {
     /// Of the versions of a name, the last one that was made active is.
     fn put_profile(&mut self, profile: Profile) {
         if profile.active {
-            let others = self.profiles.named(&profile.name).into_iter();
-            let active: Vec<Uuid> = others.filter(|p| p.active && p.id != profile.id).map(|p| p.id).collect();
-            active.into_iter().for_each(|id| self.profiles.change(id, |p| p.active = false));
+            let active = self.profiles.open_named(&profile.name).into_iter();
+            let others = active.filter(|id| *id != profile.id);
+            others.for_each(|id| self.profiles.change(id, |p| p.active = false));
         }
         self.profiles.put(profile);
     }
@@ -153,9 +163,9 @@ impl TenantRows {
             certificate.renewed_at = known.renewed_at;
             certificate.superseded_by.clone_from(&known.superseded_by);
         }
-        let same = self.certificates.named(&certificate.fingerprint).into_iter();
-        let revoked = same.filter(|c| c.status == Status::Revoked).min_by_key(|c| (c.revoked_at, c.id));
-        if let Some(revoked) = revoked.filter(|_| certificate.status != Status::Revoked) {
+        let is_open = certificate.status != Status::Revoked && has_namesakes(certificate);
+        let revoked = self.certificates.first_closed_named(&certificate.fingerprint);
+        if let Some(revoked) = revoked.filter(|_| is_open) {
             certificate.status = Status::Revoked;
             certificate.revoked_at = revoked.revoked_at;
             certificate.revocation_reason.clone_from(&revoked.revocation_reason);
@@ -189,13 +199,11 @@ impl TenantRows {
         fingerprint: &str,
         change: impl Fn(&mut Certificate),
     ) -> Result<(), Refusal> {
-        let known = self.certificates.named(fingerprint);
-        if known.is_empty() {
+        if !self.certificates.has_named(fingerprint) {
             return Err(Refusal::Absent("certificate"));
         }
-        let open = known.into_iter().filter(|c| c.status != Status::Revoked);
-        let open: Vec<Uuid> = open.map(|c| c.id).collect();
-        open.into_iter().for_each(|id| self.certificates.change(id, &change));
+        let open = self.certificates.open_named(fingerprint).into_iter();
+        open.for_each(|id| self.certificates.change(id, &change));
         Ok(())
     }
 
@@ -253,7 +261,9 @@ impl TenantRows {
 
     fn needs_of_record(&self, tenant: Uuid, certificate: &Certificate, lookups: &mut Lookups) {
         key(self.certificates.rows(), tenant, certificate.key(), lookups);
-        named(&self.certificates, tenant, &certificate.fingerprint, lookups);
+        if has_namesakes(certificate) {
+            named(&self.certificates, tenant, &certificate.fingerprint, lookups);
+        }
         if let Some(predecessor) = certificate.replaces_id {
             key(self.certificates.rows(), tenant, (predecessor,), lookups);
         }
@@ -333,6 +343,11 @@ impl TenantRows {
         drain(self.crls, tenant, tables);
         drain(self.faults, tenant, tables);
     }
+}
+
+/// Without a fingerprint nothing says that two rows are the same certificate.
+fn has_namesakes(certificate: &Certificate) -> bool {
+    !certificate.fingerprint.is_empty()
 }
 
 fn drain<R: Record + PartialEq>(

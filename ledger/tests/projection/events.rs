@@ -411,3 +411,12 @@ fn dangling_references_are_reported_set_wise() {
     let whole = crate::support::model(&[owner, elsewhere, event("identity.created", IDENTITY)]);
     assert!(whole.dangling().iter().all(|d| d.reference.column != "owner_id"));
 }
+
+#[test]
+fn an_empty_fingerprint_passes_no_revocation_on() {
+    let without = |id: &str| certificate(&format!(r#","id":"{id}","fingerprint":"""#));
+    let revoke = r#"{"fingerprint":"","serial":"05","reason":"r","revoked_at":"2026-02-01T00:00:00Z"}"#;
+    let model =
+        model(&[without("{1}"), event("certificate.revoked", revoke), without("{2}"), without("{1}")]);
+    assert_eq!(column(&model, Table::Certificates, "status"), [text("revoked"), text("active")]);
+}

@@ -4,6 +4,8 @@
 use trstctl_ledger::history::History;
 use trstctl_ledger::projection::{Fold, Step, Table};
 
+use crate::support::*;
+
 const EVENTS: u64 = 300_000;
 
 #[test]
@@ -40,6 +42,25 @@ fn rate_of_reading_folding_and_digesting() {
     messages.iter().for_each(|message| fold.apply(Step::read(message)));
     assert!(fold.into_changes().tables[&Table::Certificates].upserts.len() > 1_000);
     rate("events read, folded and made rows", messages.len(), begin);
+}
+
+/// Each of them looks at the earliest revocation of its fingerprint, and walks none of the others.
+#[test]
+fn any_number_of_certificates_of_one_fingerprint_is_folded_in_linear_time() {
+    const CERTIFICATES: u128 = 40_000;
+    const REVOKE: &str =
+        r#"{"fingerprint":"f","serial":"05","reason":"r","revoked_at":"2026-02-01T00:00:00Z"}"#;
+    let recorded = |number| certificate(&format!(r#","id":"{}""#, id(number)));
+    let mut events = vec![recorded(1), event("certificate.revoked", REVOKE)];
+    events.extend((2..=CERTIFICATES).map(recorded));
+    let steps = steps(1, &events);
+    let mut fold = Fold::of_empty_model();
+    let begin = busy_ns();
+    steps.into_iter().for_each(|step| fold.apply(step));
+    let busy_ms = (busy_ns() - begin) / 1_000_000;
+    // Some hundred milliseconds; a walk through all of them each time takes most of a minute.
+    assert!(busy_ms < 5_000, "{busy_ms} ms");
+    assert_eq!(fold.into_changes().tables[&Table::Certificates].upserts.len() as u128, CERTIFICATES);
 }
 
 /// Time that this thread has run on a core, in nanoseconds.
