@@ -11,7 +11,6 @@ use std::fmt;
 use futures_util::TryStreamExt;
 use tokio_postgres::Transaction;
 use tokio_postgres::types::ToSql;
-use trstctl_migrations::lock_keys;
 use uuid::Uuid;
 
 use super::ReadModel;
@@ -23,7 +22,7 @@ use super::rebuild::{Exclusive, OnProgress, Progress, RebuildOptions};
 use super::report::DanglingCount;
 use super::schema::Schema;
 use super::session::Session;
-use super::swap::{self, Position};
+use super::swap::{self, Position, Through};
 use crate::log::EventLog;
 use crate::projection::{Kind as ColumnKind, Row, Table, Value};
 
@@ -178,11 +177,15 @@ async fn snapshot_at_checkpoint<'s, L: EventLog>(
         swap::advance(session, shadow, log, position, checkpoint).await?;
         if swap::try_lock_projection(session).await? {
             let checkpoint = read_checkpoint(session.client()).await?;
-            swap::advance(session, shadow, log, position, checkpoint).await?;
+            let Some(read) = swap::read_locked(log, position.sequence, Through::Sequence(checkpoint)).await?
+            else {
+                swap::unlock_projection(session.client()).await?;
+                continue;
+            };
+            swap::apply_read(session, shadow, position, read).await?;
             let snapshot = session.begin_snapshot().await?;
             read_checkpoint(&snapshot).await?; // The first statement takes the snapshot.
-            let unlock = format!("SELECT pg_advisory_unlock({})", lock_keys::PROJECTION);
-            snapshot.batch_execute(&unlock).await.during("giving the projection lock back")?;
+            swap::unlock_projection(&snapshot).await?;
             return Ok(snapshot);
         }
     }

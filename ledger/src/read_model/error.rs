@@ -50,6 +50,12 @@ pub enum ReadModelError {
         /// How often it was tried.
         attempts: u32,
     },
+    /// The log grows faster than it can be applied; the old model is untouched.
+    #[error("the log grows faster than the new read model catches up: {behind} messages are left")]
+    NotCaughtUp {
+        /// Messages that were left.
+        behind: u64,
+    },
     /// A thread that reads events panicked: our fault.
     #[error("reading events stopped: {reason}")]
     Panicked {
@@ -99,6 +105,11 @@ impl From<ReadModelError> for Failure {
                 Class::Refused,
                 message,
                 "The old read model is untouched. Look for long transactions in pg_stat_activity, then run the same command again.",
+            ),
+            ReadModelError::NotCaughtUp { .. } => Failure::new(
+                Class::Refused,
+                message,
+                "The old read model is untouched. Stop or slow down what appends to the log, then run the same command again.",
             ),
             ReadModelError::Panicked { .. } => Failure::new(Class::Internal, message, "Report this; nothing was changed."),
         }

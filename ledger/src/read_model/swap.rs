@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use tokio_postgres::GenericClient;
 use tokio_postgres::error::SqlState;
 use trstctl_migrations::lock_keys;
 
@@ -18,6 +19,12 @@ use crate::projection::{Counts, Step};
 
 /// More messages than this are caught up with before the lock is taken.
 const MAX_LOCKED_MESSAGES: u64 = 1_000;
+/// How often the end of the log is caught up with before an attempt.
+const MAX_ROUNDS: u32 = 100;
+/// As many of them may leave no less than the best one did.
+const MAX_ROUNDS_WITHOUT_GAIN: u32 = 5;
+/// How long the log may take to answer while the projection lock is held; then the lock is given back and asked for again.
+const LOCKED_READ_LIMIT: Duration = Duration::from_secs(1);
 /// How often the swap is tried before it gives up.
 const SWAP_ATTEMPTS: u32 = 200;
 /// How often dropping the old schema is tried; the next run drops what is left.
@@ -34,19 +41,30 @@ pub(super) struct Position {
 }
 
 /// Applies what the log holds after the shadow's position, in batches, until little is left.
+///
+/// # Errors
+/// [`ReadModelError::NotCaughtUp`] when the log grows faster than it is applied.
 pub(super) async fn catch_up<L: EventLog>(
     session: &mut Session,
     shadow: &Schema,
     log: &L,
     position: &mut Position,
 ) -> Result<(), ReadModelError> {
-    loop {
+    let (mut least, mut without_gain) = (u64::MAX, 0);
+    for _ in 0..MAX_ROUNDS {
         let last_sequence = log.state().await?.last_sequence;
-        if last_sequence.saturating_sub(position.sequence) <= MAX_LOCKED_MESSAGES {
+        let behind = last_sequence.saturating_sub(position.sequence);
+        if behind <= MAX_LOCKED_MESSAGES {
             return Ok(());
+        }
+        without_gain = if behind < least { 0 } else { without_gain + 1 };
+        least = least.min(behind);
+        if without_gain >= MAX_ROUNDS_WITHOUT_GAIN {
+            return Err(ReadModelError::NotCaughtUp { behind });
         }
         advance(session, shadow, log, position, last_sequence).await?;
     }
+    Err(ReadModelError::NotCaughtUp { behind: least })
 }
 
 /// Applies the log up to `through`.
@@ -85,7 +103,7 @@ pub(super) async fn swap<L: EventLog>(
         catch_up(session, shadow, log, position).await?;
         match try_swap(session, shadow, log, position).await {
             Ok(Outcome::Swapped) => return Ok(attempt),
-            Ok(Outcome::TooFarBehind) => {}
+            Ok(Outcome::TryAgain) => {}
             Err(error) if is_lock_timeout(&error) => tokio::time::sleep(PAUSE).await,
             Err(error) => return Err(error),
         }
@@ -95,7 +113,63 @@ pub(super) async fn swap<L: EventLog>(
 
 enum Outcome {
     Swapped,
-    TooFarBehind,
+    TryAgain,
+}
+
+/// Up to where the log is read under the lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Through {
+    /// Its end.
+    End,
+    /// This sequence.
+    Sequence(u64),
+}
+
+/// What the log holds after `after`, and its last sequence, while the projection lock is held; `None` when that is more
+/// than a moment's work, or the log does not answer at once.
+pub(super) async fn read_locked<L: EventLog>(
+    log: &L,
+    after: u64,
+    through: Through,
+) -> Result<Option<(u64, Vec<Step>)>, ReadModelError> {
+    let reading = async {
+        let last = match through {
+            Through::End => log.state().await?.last_sequence,
+            Through::Sequence(sequence) => sequence,
+        };
+        if last.saturating_sub(after) > MAX_LOCKED_MESSAGES {
+            return Ok(None);
+        }
+        let mut steps = Vec::new();
+        if last > after {
+            let mut reader = Regrouped::new(log.read(after + 1, last).await?);
+            while let Some(messages) = reader.next(BatchSize::default()).await? {
+                steps.extend(messages.iter().map(Step::read));
+            }
+        }
+        Ok(Some((last, steps)))
+    };
+    // Too slow is no error: the attempts are counted.
+    tokio::time::timeout(LOCKED_READ_LIMIT, reading).await.unwrap_or(Ok(None))
+}
+
+/// Applies steps that were read up to `through`.
+pub(super) async fn apply_read(
+    session: &mut Session,
+    shadow: &Schema,
+    position: &mut Position,
+    (through, steps): (u64, Vec<Step>),
+) -> Result<(), ReadModelError> {
+    let events = steps.len() as u64;
+    if events > 0 {
+        let (transaction, statements) = session.begin().await?;
+        let counts = fold_into(&mut Store::new(&transaction, shadow, statements), steps).await?;
+        transaction.commit().await.during("catching up")?;
+        position.events += events;
+        position.counts.add(&counts);
+    }
+    position.sequence = position.sequence.max(through);
+    Ok(())
 }
 
 async fn try_swap<L: EventLog>(
@@ -109,17 +183,10 @@ async fn try_swap<L: EventLog>(
     transaction.batch_execute(&timeout).await.during("swapping")?;
     lock_projection(&transaction).await.during("swapping")?;
     // Under the lock nobody applies; what the log holds now is what the new model must hold.
-    let last_sequence = log.state().await?.last_sequence;
-    if last_sequence.saturating_sub(position.sequence) > MAX_LOCKED_MESSAGES {
-        return Ok(Outcome::TooFarBehind);
-    }
-    let (mut steps, mut counts) = (Vec::new(), Counts::default());
-    if last_sequence > position.sequence {
-        let mut reader = Regrouped::new(log.read(position.sequence + 1, last_sequence).await?);
-        while let Some(messages) = reader.next(BatchSize::default()).await? {
-            steps.extend(messages.iter().map(Step::read));
-        }
-    }
+    let Some((last_sequence, steps)) = read_locked(log, position.sequence, Through::End).await? else {
+        return Ok(Outcome::TryAgain);
+    };
+    let mut counts = Counts::default();
     let events = steps.len() as u64;
     if events > 0 {
         counts = fold_into(&mut Store::new(&transaction, shadow, statements), steps).await?;
@@ -145,6 +212,12 @@ pub(super) async fn try_lock_projection(session: &Session) -> Result<bool, ReadM
         }
         Err(error) => Err(error),
     }
+}
+
+/// Gives the session's projection lock back.
+pub(super) async fn unlock_projection(client: &impl GenericClient) -> Result<(), ReadModelError> {
+    let sql = format!("SELECT pg_advisory_unlock({})", lock_keys::PROJECTION);
+    client.batch_execute(&sql).await.during("giving the projection lock back")
 }
 
 /// Drops a schema as the swap locks: never waiting for a reader longer than 50 ms. `false`: somebody still reads it.

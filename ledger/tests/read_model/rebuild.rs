@@ -340,3 +340,26 @@ async fn lock_that_a_killed_run_still_holds_for_seconds_does_not_stop_the_next()
     let (report, ()) = tokio::join!(rebuild(&model, &log), ending);
     assert_same(&report.digests, &reference_digest(&log.all()));
 }
+
+#[tokio::test]
+async fn log_that_grows_faster_than_it_is_applied_ends_the_rebuild_with_the_old_model() {
+    let (all, dsn) = (history(39, 15_000), migrated());
+    let log = BentLog::of(all[..1_000].to_vec());
+    *log.arriving.lock().unwrap() = all[1_000..].chunks(1_500).map(<[_]>::to_vec).rev().collect();
+    let model = model(&dsn).await;
+    let error = model.rebuild(&log, RebuildOptions::default(), &silent).await.unwrap_err();
+    assert!(matches!(error, ReadModelError::NotCaughtUp { behind } if behind > 1_000), "{error}");
+    assert!(!log.arriving.lock().unwrap().is_empty(), "it ended before the log did");
+    assert_eq!(schemas(&client(&dsn).await).await, ["read_model"]);
+    assert_eq!(model.checkpoint().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn log_that_does_not_answer_while_the_projection_lock_is_held_is_asked_again_without_it() {
+    let all = history(40, 1_000);
+    let log = BentLog { hanging_reading: 2, ..BentLog::of(all[..900].to_vec()) };
+    *log.arriving.lock().unwrap() = vec![all[900..].to_vec()];
+    let report = rebuild(&model(&migrated()).await, &log).await;
+    assert_eq!(report.swap_attempts, 2);
+    assert_same(&report.digests, &reference_digest(&all));
+}

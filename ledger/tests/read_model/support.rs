@@ -52,6 +52,10 @@ pub struct BentLog {
     pub last_sequence: Arc<AtomicU64>,
     /// Appended one after the other, each time a reading begins.
     pub arriving: Arc<Mutex<Vec<Vec<StoredMessage>>>>,
+    /// Readings begun.
+    pub readings: Arc<AtomicU64>,
+    /// The reading of this number, from 1, never answers.
+    pub hanging_reading: u64,
     /// Readers fail after this many batches.
     pub fail_after_batches: Option<usize>,
 }
@@ -99,6 +103,9 @@ impl EventLog for BentLog {
 
     async fn read(&self, from: u64, through: u64) -> Result<BentReader, LogError> {
         assert!(through <= self.last_sequence.load(Ordering::SeqCst), "a reading beyond the end");
+        if self.readings.fetch_add(1, Ordering::SeqCst) + 1 == self.hanging_reading {
+            std::future::pending::<()>().await;
+        }
         let wanted = |message: &&StoredMessage| (from..=through).contains(&message.sequence);
         let messages = self.messages.lock().unwrap().iter().filter(wanted).cloned().collect();
         let arriving = self.arriving.lock().unwrap().pop();
