@@ -2,7 +2,7 @@
 CARGO ?= cargo
 EVENTS ?= 50000
 
-.PHONY: setup demo test audit man build
+.PHONY: setup demo test torture audit man build
 
 setup: ## Provide nats-server and PostgreSQL where they are missing.
 	@scripts/setup
@@ -15,6 +15,9 @@ demo: setup build ## The main job on throw-away engines, with a report.
 
 test: setup ## All tests, on real engines.
 	$(CARGO) test --workspace --locked
+
+torture: setup ## The same in their whole form: an hour or more. TRSTCTL_SEED=n repeats what chance decided.
+	TRSTCTL_TORTURE=1 $(CARGO) test --workspace --locked -- --nocapture
 
 audit: ## No table of the migrations without a recovery class.
 	$(CARGO) run --quiet --locked -p trstctl-dr -- manifest audit --migrations migrations

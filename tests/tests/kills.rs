@@ -6,9 +6,17 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use trstctl_engines::NatsOptions;
 use trstctl_ledger::history::{Gaps, History, HistoryOptions};
-use trstctl_tests::{Running, Site, instants, records, records_without_times, trailer};
+use trstctl_tests::{Running, Site, cases, instants, records, records_without_times, trailer};
 
-const EVENTS: u64 = 20_000;
+/// Length of the log.
+fn events() -> u64 {
+    cases(20_000, 200_000)
+}
+
+/// How often each command is killed.
+fn kills() -> u32 {
+    cases(4, 50)
+}
 
 /// A site with a log, its backup `a.jsonl`, and the digests of its read model.
 fn site_with_backup(history: History) -> (Site, Value) {
@@ -68,9 +76,9 @@ fn assert_log_is_not_taken_for_another(site: &Site, whole: &[Value]) {
 #[test]
 fn killed_backup_leaves_no_file_or_a_whole_one() {
     let site = Site::start();
-    site.seed(History::new(11, EVENTS));
+    site.seed(History::new(11, events()));
     let (_, span) = measured(|| site.dr(&["backup", "--force", "--output", "a.jsonl"]).succeed());
-    for instant in instants("backup", span) {
+    for instant in instants("backup", span, kills()) {
         let backup = ["backup", "--output", "b.jsonl"];
         kill_at(&site, &backup, instant);
         if !site.path("b.jsonl").exists() {
@@ -86,11 +94,11 @@ fn killed_backup_leaves_no_file_or_a_whole_one() {
 #[test]
 fn killed_forced_backup_leaves_the_old_file_or_the_new_one() {
     let site = Site::start();
-    site.seed(History::new(12, EVENTS));
+    site.seed(History::new(12, events()));
     let force = ["backup", "--force", "--output", "a.jsonl"];
     let (_, span) = measured(|| site.dr(&force).succeed());
     let whole = records(&site.path("a.jsonl"));
-    for instant in instants("backup --force", span) {
+    for instant in instants("backup --force", span, kills()) {
         kill_at(&site, &force, instant);
         site.dr(&["verify", "a.jsonl"]).succeed();
         assert_eq!(records(&site.path("a.jsonl")), whole);
@@ -101,14 +109,14 @@ fn killed_forced_backup_leaves_the_old_file_or_the_new_one() {
 
 #[test]
 fn killed_restore_by_archive_converges_with_the_server_killed_too() {
-    let (mut site, before) = site_with_backup(History::new(13, EVENTS));
+    let (mut site, before) = site_with_backup(History::new(13, events()));
     let restore = ["restore", "--rebuild", "--json", "a.jsonl"];
     let whole = records_without_times(&site.path("a.jsonl"));
     let (report, span) = measured(|| {
         lose(&mut site);
         site.dr(&restore).json()
     });
-    for (round, instant) in instants("restore --rebuild", span).into_iter().enumerate() {
+    for (round, instant) in instants("restore --rebuild", span, kills()).into_iter().enumerate() {
         lose(&mut site);
         kill_at(&site, &restore, instant);
         if round % 2 == 1 {
@@ -133,14 +141,14 @@ fn lose(site: &mut Site) {
 #[test]
 fn killed_restore_by_publishing_goes_on_to_the_same_events() {
     let options = HistoryOptions { gaps: Gaps::None, ..HistoryOptions::default() };
-    let (mut site, _) = site_with_backup(History::with_options(14, EVENTS, options));
+    let (mut site, _) = site_with_backup(History::with_options(14, events(), options));
     let restore = ["restore", "--method", "publish", "--json", "a.jsonl"];
     let whole = records_without_times(&site.path("a.jsonl"));
     let (_, span) = measured(|| {
         site.lose_log(NatsOptions::default());
         site.dr(&restore).json()
     });
-    for (round, instant) in instants("restore --method publish", span).into_iter().enumerate() {
+    for (round, instant) in instants("restore --method publish", span, kills()).into_iter().enumerate() {
         site.lose_log(NatsOptions::default());
         kill_at(&site, &restore, instant);
         if round % 2 == 1 {
@@ -149,7 +157,7 @@ fn killed_restore_by_publishing_goes_on_to_the_same_events() {
         }
         let again = site.dr(&restore);
         assert!(matches!(again.code, Some(0 | 1)), "{}", again.stderr);
-        assert_eq!(again.json()["records"], EVENTS);
+        assert_eq!(again.json()["records"], events());
         site.dr(&["backup", "--force", "--output", "b.jsonl"]).succeed();
         assert_eq!(records_without_times(&site.path("b.jsonl")), whole);
     }
@@ -157,9 +165,9 @@ fn killed_restore_by_publishing_goes_on_to_the_same_events() {
 
 #[test]
 fn killed_rebuild_leaves_the_old_read_model_and_the_next_one_ends_the_same() {
-    let (mut site, before) = site_with_backup(History::new(15, EVENTS));
+    let (mut site, before) = site_with_backup(History::new(15, events()));
     let (_, span) = measured(|| site.dr(&["rebuild"]));
-    for (round, instant) in instants("rebuild", span).into_iter().enumerate() {
+    for (round, instant) in instants("rebuild", span, kills()).into_iter().enumerate() {
         let new_database = round % 2 == 1;
         if new_database {
             site.lose_database();
