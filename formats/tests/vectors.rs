@@ -92,6 +92,9 @@ fn accepted() -> Vec<(&'static str, Vec<u8>)> {
         ("v1-without-version-and-time", v1_with(",\"v\":1,\"time\":\"2026-01-02T03:00:00Z\"", "")),
         ("v1-negative-version", v1_with(",\"v\":1", ",\"v\":-7")),
         ("v1-offset-time", v1_with("03:00:00Z", "03:00:00.120-07:30")),
+        ("v1-time-hour-of-one-digit", v1_with("03:00:00Z", "3:00:00Z")),
+        ("v1-time-fraction-after-comma", v1_with("03:00:00Z", "03:00:00,1234567891Z")),
+        ("v1-time-offset-24-60", v1_with("03:00:00Z", "03:00:00+24:60")),
         ("v1-payload-not-utf-8", forged(&replaced(&v1(), b"Acme", b"Ac\xffme"))),
         ("v1-strings-not-utf-8", forged(&replaced(&v1(), b"alice", b"al\xc3ice"))),
         ("v1-lone-surrogate", v1_with("alice", "al\\ud800ice")),
@@ -193,6 +196,8 @@ fn refused_at_the_ends() -> Vec<(&'static str, Vec<u8>)> {
         ("not_a_backup-version-negative", replaced(&v1, b"\"version\":1", b"\"version\":-1")),
         ("not_a_backup-version-text", replaced(&v1, b"\"version\":1", b"\"version\":\"1\"")),
         ("not_a_backup-version-fraction", replaced(&v1, b"\"version\":1", b"\"version\":1.0")),
+        ("not_a_backup-version-number-cut-off", replaced(&v2, b"\"version\":2,", b"\"version\":2.\"")),
+        ("damaged-v2-header-no-object-after-version", replaced(&v2, b"\"version\":2,", b"\"version\":2;")),
         ("newer_version-3", replaced(&v2, b"\"version\":2", b"\"version\":3")),
         ("newer_version-20-digits", replaced(&v2, b"\"version\":2", b"\"version\":10000000000000000000")),
         ("damaged-v1-header-time", replaced(&v1, b"2026-01-02T03:04", b"2026-02-30T03:04")),
@@ -234,6 +239,10 @@ fn refused_at_the_ends() -> Vec<(&'static str, Vec<u8>)> {
                 b"{\"format\":\"trstctl-event-log-backup-t",
                 b"{\"Format\":\"trstctl-event-log-backup-t",
             ),
+        ),
+        (
+            "damaged-v1-trailer-format-twice",
+            replaced(&v1, b"\"records\":2", b"\"records\":2,\"format\":\"trstctl-event-log-backup\""),
         ),
         ("damaged-v1-trailer-not-json", replaced(&v1, b"\"records\":2", b"\"records\":02")),
         ("damaged-v2-trailer-upper-case", {
@@ -343,6 +352,7 @@ fn malformed_v1() -> Vec<(&'static str, Vec<u8>)> {
         ("malformed_record-v1-version-exponent", v1_with("\"v\":1", "\"v\":1e0")),
         ("malformed_record-v1-version-19-digits", v1_with("\"v\":1", "\"v\":1000000000000000001")),
         ("malformed_record-v1-time", v1_with("03:00:00Z", "03:00:60Z")),
+        ("malformed_record-v1-time-offset-25", v1_with("03:00:00Z", "03:00:00+25:00")),
         ("malformed_record-v1-time-number", v1_with("\"time\":\"2026-01-02T03:00:00Z\"", "\"time\":0")),
         (
             "malformed_record-v1-actor-text",

@@ -73,4 +73,14 @@ pub fn written(header: &Header, messages: &[StoredMessage], key: Option<&BackupK
     writer.finish().unwrap().0
 }
 
+/// A keyed file of the same version, length of history and key, with another second record.
+pub fn sibling(original: &[u8]) -> Vec<u8> {
+    let (version, cut, count) =
+        if original == V1_KEYED { (FormatVersion::V1, 2, 2) } else { (FormatVersion::V2, 5, 3) };
+    let mut messages = messages();
+    messages[1].payload = Bytes::from(forge::replaced(&messages[1].payload, b"alice", b"carol"));
+    written(&header(version, cut), &messages[..count], Some(&key()))
+}
+
 pub mod forge;
+pub mod matrix;
