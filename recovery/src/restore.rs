@@ -194,6 +194,9 @@ fn plan(
         );
     } else {
         write_steps(&mut plan, content, state, options, &range);
+        if options.replicas > 1 {
+            plan.reads(format!("wait until most of the {} replicas have it", options.replicas), None);
+        }
         plan.reads("read the live log back and compare its root with the backup's", read_back);
     }
     match database {
@@ -339,8 +342,13 @@ impl Prepared {
         if self.state == TargetState::Equal {
             return Ok(None);
         }
-        let running =
-            self.phases.begin("read back, compare", Some(self.restore.content().records), Unit::Events);
+        let records = self.restore.content().records;
+        if self.restore.is_replicated() {
+            let running = self.phases.begin("replicate", Some(records), Unit::Events);
+            self.restore.replicate().await?;
+            running.end(records);
+        }
+        let running = self.phases.begin("read back, compare", Some(records), Unit::Events);
         let proven = match written {
             Some(written) => self.restore.read_back(written).await?,
             None => self.restore.read_back_earlier().await?,

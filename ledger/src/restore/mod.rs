@@ -194,12 +194,24 @@ impl<S: Read + Seek + Send + 'static> Restore<S> {
         }
     }
 
+    /// The log lives on several servers: [`Restore::replicate`] has something to wait for.
+    pub fn is_replicated(&self) -> bool {
+        self.server.is_clustered() && self.options.config.replicas > 1
+    }
+
+    /// Waits until so many replicas have the log that the death of one server costs nothing.
+    ///
+    /// # Errors
+    /// `unreachable` when no replica came nearer for a minute; the stream then keeps its mark.
+    pub async fn replicate(&self) -> Result<(), Failure> {
+        replicas::wait_for_majority(&self.server, self.content().records, &self.options.progress).await
+    }
+
     /// Reads the live log whole and compares it with what was to be written.
     ///
     /// # Errors
     /// `readback_differs` with the first differing sequence; the stream then keeps its mark.
     pub async fn read_back(&self, written: &Written) -> Result<Proven, Failure> {
-        replicas::wait_for_majority(&self.server).await?;
         let live = read_back::read_live(&self.log, written.lines, &self.options.progress).await?;
         if read_back::is_same(&live, &written.expected, written.lines) {
             return Ok(Proven { live, exact: written.lines == Lines::Exact });
@@ -215,7 +227,6 @@ impl<S: Read + Seek + Send + 'static> Restore<S> {
     pub async fn read_back_earlier(&self) -> Result<Proven, Failure> {
         let lines = self.lines()?;
         let content = self.source.content();
-        replicas::wait_for_majority(&self.server).await?;
         let live = read_back::read_live(&self.log, lines, &self.options.progress).await?;
         if lines != Lines::Exact {
             // The root of other lines is known only to the run that published; the plan compared the messages.
@@ -227,11 +238,13 @@ impl<S: Read + Seek + Send + 'static> Restore<S> {
         Err(read_back::name_difference(&self.log, &self.source, lines, &live, content).await)
     }
 
-    /// Takes the mark away, and gives the stream its lasting duplicate window: from now on it is the log.
+    /// Takes the mark away, and gives the stream its lasting duplicate window: from now on it is the log. Replicas must
+    /// have it by then (see [`Restore::replicate`]).
     ///
     /// # Errors
-    /// When the server refuses; the same command then only does this again.
+    /// When the server refuses or replicas lack the log; the same command then only does this again.
     pub async fn accept(&self, proof: &Proven) -> Result<(), Failure> {
+        self.replicate().await?;
         self.place().clear_mark(&proof.live).await
     }
 

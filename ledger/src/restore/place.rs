@@ -15,7 +15,6 @@ use super::compare::{Comparison, compare};
 use super::limits::Limits;
 use super::publish::Numbering;
 use super::refusal::{self, Stage};
-use super::replicas;
 use super::server::{LiveStream, Server};
 use super::source::Source;
 use super::target::{self, Finding, Judgement, TargetState};
@@ -81,7 +80,6 @@ impl Place<'_> {
 
     /// After a good read-back, which has seen `proven`.
     pub(super) async fn clear_mark(&self, proven: &Content) -> Result<(), Failure> {
-        replicas::wait_for_majority(self.server).await?;
         let live = self.own_work().await?;
         if (live.messages, live.last_sequence) != (proven.records, proven.last_sequence) {
             return Err(changed_since(&live, proven));

@@ -7,14 +7,19 @@ use serde::Deserialize;
 use tokio::time::Instant;
 use trstctl_formats::{Class, Failure};
 
+use super::Progress;
 use super::server::Server;
 
-/// Longest wait for replicas. A log of some million events is fetched within it.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// Longest wait without any replica coming nearer.
+const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(200);
 /// Right after an archive the leader calls a replica current that has nothing yet, and says a moment later how far behind
 /// it is: only an answer that lasts counts.
 const LOOKS: u32 = 6;
+/// A replica that the leader has not heard for so long is down, whatever else is said of it: for ten seconds after its
+/// death a server still calls it current, and the leader of a stream never calls it offline (seen with 2.9 and 2.15).
+/// Living ones are heard each second.
+const SILENCE: Duration = Duration::from_secs(4);
 
 /// The replicas of a stream, as its leader sees them; none on a single server.
 #[derive(Debug, Default, Deserialize)]
@@ -30,48 +35,70 @@ struct Replica {
     name: String,
     current: bool,
     offline: bool,
+    /// Nanoseconds since it was heard.
+    active: u64,
+    /// Entries that it lacks.
     lag: u64,
 }
 
 impl Replica {
+    fn is_down(&self) -> bool {
+        self.offline || Duration::from_nanos(self.active) > SILENCE
+    }
+
     fn has_all(&self) -> bool {
-        self.current && !self.offline && self.lag == 0
+        self.current && !self.is_down() && self.lag == 0
     }
 }
 
 impl Cluster {
-    /// There is a leader, more than half of all replicas have what it has, and of the others all are offline.
+    fn others(&self) -> &[Replica] {
+        self.replicas.as_deref().unwrap_or_default()
+    }
+
+    /// There is a leader, more than half of all replicas have what it has, and the others are down.
     fn is_safe(&self) -> bool {
-        let others = self.replicas.as_deref().unwrap_or_default();
-        let current = others.iter().filter(|replica| replica.has_all()).count();
-        let offline = others.iter().filter(|replica| replica.offline).count();
-        let is_led = others.is_empty() || self.leader.as_ref().is_some_and(|leader| !leader.is_empty());
-        is_led && (current + 1) * 2 > others.len() + 1 && current + offline == others.len()
+        let current = self.others().iter().filter(|replica| replica.has_all()).count();
+        let down = self.others().iter().filter(|replica| replica.is_down()).count();
+        let is_led = self.others().is_empty() || self.leader.as_ref().is_some_and(|leader| !leader.is_empty());
+        is_led && (current + 1) * 2 > self.others().len() + 1 && current + down == self.others().len()
+    }
+
+    /// Entries that all living replicas together lack.
+    fn lag(&self) -> u64 {
+        self.others().iter().filter(|replica| !replica.is_down()).map(|replica| replica.lag).sum()
     }
 
     fn behind(&self) -> String {
-        let others = self.replicas.as_deref().unwrap_or_default().iter();
-        others
-            .filter(|replica| !replica.has_all())
-            .map(|replica| replica.name.as_str())
-            .collect::<Vec<_>>()
-            .join(", ")
+        let behind = self.others().iter().filter(|replica| !replica.has_all());
+        behind.map(|replica| replica.name.as_str()).collect::<Vec<_>>().join(", ")
     }
 }
 
-/// Waits until the death of one server costs nothing. On a single server there is nothing to wait for.
-pub(super) async fn wait_for_majority(server: &Server) -> Result<(), Failure> {
+/// Waits until the death of one server costs nothing, and tells how many of `messages` have arrived on all that live. On
+/// a single server there is nothing to wait for.
+pub(super) async fn wait_for_majority(
+    server: &Server,
+    messages: u64,
+    progress: &Progress,
+) -> Result<(), Failure> {
     if !server.is_clustered() {
         return Ok(());
     }
-    let deadline = Instant::now() + PATIENCE;
+    let mut least_lag = u64::MAX;
+    let mut deadline = Instant::now() + PATIENCE;
     let mut looks = 0;
     while looks < LOOKS {
         let cluster = server.cluster().await?;
         looks = if cluster.is_safe() { looks + 1 } else { 0 };
+        if cluster.lag() < least_lag {
+            least_lag = cluster.lag();
+            deadline = Instant::now() + PATIENCE;
+        }
         if looks == 0 && Instant::now() > deadline {
             return Err(on_one_server(&server.stream, &cluster));
         }
+        progress.report(messages.saturating_sub(cluster.lag()));
         tokio::time::sleep(POLL).await;
     }
     Ok(())
@@ -99,7 +126,9 @@ mod tests {
             |replicas: &str| cluster(&format!(r#"{{"leader":"a","replicas":[{replicas}]}}"#)).is_safe();
         let (current, behind) = (r#"{"name":"b","current":true}"#, r#"{"name":"c","current":true,"lag":3}"#);
         let offline = r#"{"name":"d","current":false,"offline":true}"#;
+        let silent = r#"{"name":"e","current":true,"active":5000000000}"#;
         assert!(safe("") && safe(&format!("{current},{current}")) && safe(&format!("{current},{offline}")));
+        assert!(safe(&format!("{current},{silent}")) && !safe(&format!("{silent},{offline}")));
         assert!(
             !safe(behind) && !safe(&format!("{current},{behind}")) && !safe(&format!("{offline},{offline}"))
         );
