@@ -2,12 +2,14 @@
 
 mod backup;
 mod program;
+mod proxy;
 mod running;
 mod scale;
 mod site;
 
 pub use backup::{records, records_without_times, trailer};
 pub use program::{Run, binary, program};
+pub use proxy::{Action, Fault, Pick, Proxy, Speech, Way};
 pub use running::Running;
 pub use scale::{Chance, cases, instants, is_whole};
 pub use site::{Site, flip_byte, seed_at};

@@ -23,15 +23,9 @@ fn site_with_backup(history: History) -> (Site, Value) {
     let site = Site::start();
     site.seed(history);
     site.dr(&["rebuild"]);
-    let digests = digests(&site);
+    let digests = site.digests();
     site.dr(&["backup", "--output", "a.jsonl"]).succeed();
     (site, digests)
-}
-
-/// Digests of the read model, which must be the fold of the log.
-#[track_caller]
-fn digests(site: &Site) -> Value {
-    site.dr(&["diff", "--json"]).succeed().json()["digests"].clone()
 }
 
 /// The second run's time: the first one finds nothing in any cache.
@@ -54,23 +48,6 @@ fn kill_at(site: &Site, arguments: &[&str], instant: Duration) {
 fn assert_same_backup(a: &Path, b: &Path) {
     assert_eq!(records(a), records(b));
     assert_eq!(trailer(a), trailer(b));
-}
-
-/// The log is absent, carries the mark of an unfinished restore, or is whole.
-#[track_caller]
-fn assert_log_is_not_taken_for_another(site: &Site, whole: &[Value]) {
-    let run = site.dr(&["backup", "--force", "--output", "seen.jsonl"]);
-    if run.code == Some(0) {
-        assert_eq!(records_without_times(&site.path("seen.jsonl")), whole);
-    } else {
-        assert!(
-            run.stderr.starts_with("no_stream: ")
-                || run.stderr.contains("\nno_stream: ")
-                || run.stderr.contains("restore"),
-            "{}",
-            run.stderr
-        );
-    }
 }
 
 #[test]
@@ -123,13 +100,13 @@ fn killed_restore_by_archive_converges_with_the_server_killed_too() {
             site.nats.kill_9();
             site.nats.restart().unwrap();
         }
-        assert_log_is_not_taken_for_another(&site, &whole);
+        site.assert_log_is_not_taken_for_another(&whole);
         let again = site.dr(&restore).json();
         assert_eq!(again["exact"], true, "{again}");
         assert_eq!(again["merkle_root"], report["merkle_root"]);
         site.dr(&["backup", "--force", "--output", "b.jsonl"]).succeed();
         assert_same_backup(&site.path("a.jsonl"), &site.path("b.jsonl"));
-        assert_eq!(digests(&site), before);
+        assert_eq!(site.digests(), before);
     }
 }
 
@@ -174,11 +151,11 @@ fn killed_rebuild_leaves_the_old_read_model_and_the_next_one_ends_the_same() {
         }
         kill_at(&site, &["rebuild"], instant);
         if !new_database {
-            assert_eq!(digests(&site), before);
+            assert_eq!(site.digests(), before);
         }
         let again = site.dr(&["rebuild"]);
         assert!(matches!(again.code, Some(0 | 1)), "{}", again.stderr);
-        assert_eq!(digests(&site), before);
+        assert_eq!(site.digests(), before);
         let schemas = site.sql("SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' ORDER BY 1");
         assert_eq!(
             schemas.split_whitespace().collect::<Vec<_>>(),

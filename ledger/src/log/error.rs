@@ -49,6 +49,18 @@ pub enum LogError {
         /// Its name.
         stream: String,
     },
+    /// A consumer's messages did not arrive as it numbered them.
+    #[error(
+        "messages from NATS at {url} were lost, doubled or reordered on the way: its consumer's delivery {found} came instead of {expected}"
+    )]
+    Disordered {
+        /// The server, without user information.
+        url: String,
+        /// The delivery that was to come.
+        expected: u64,
+        /// The one that came.
+        found: u64,
+    },
     /// Sequences that were neither delivered nor confirmed deleted.
     #[error("sequences {first} to {last} were neither delivered nor confirmed deleted")]
     Unaccounted {
@@ -119,6 +131,12 @@ impl From<LogError> for Failure {
                 Class::NoStream,
                 message,
                 "Check TRSTCTL_NATS_URL and the account: only the server, restore and demo create the stream.",
+            ),
+            LogError::Disordered { .. } => Failure::new(
+                Class::Refused,
+                message,
+                "Something between this host and the server (a proxy, a damaged server) changes the stream of messages: connect to the \
+                 server directly, then run the same command again.",
             ),
             LogError::Unaccounted { first, .. } => Failure::new(
                 Class::Refused,

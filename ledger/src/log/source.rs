@@ -129,7 +129,11 @@ impl Source {
         };
         self.deliveries += 1;
         if ack.delivery != self.deliveries {
-            return Err(self.lost(format!("delivery {} came instead of {}", ack.delivery, self.deliveries)));
+            return Err(Trouble::Passing(LogError::Disordered {
+                url: self.connection.url().to_owned(),
+                expected: self.deliveries,
+                found: ack.delivery,
+            }));
         }
         self.pulls.delivered();
         let message = StoredMessage {
