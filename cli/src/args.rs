@@ -43,6 +43,8 @@ pub enum Command {
     Backup(Backup),
     /// Check a backup from its first to its last byte; needs no server
     Verify(Verify),
+    /// Tell what is in a backup, or stream its events; needs no server
+    Inspect(Inspect),
     /// Put a backup into an empty log and prove that it is there
     Restore(Restore),
     /// Make the read model anew from the log, readers undisturbed
@@ -64,6 +66,7 @@ impl Command {
         match self {
             Command::Backup(_) => "backup",
             Command::Verify(_) => "verify",
+            Command::Inspect(_) => "inspect",
             Command::Restore(_) => "restore",
             Command::Rebuild(_) => "rebuild",
             Command::Diff(_) => "diff",
@@ -123,6 +126,44 @@ pub struct Verify {
     /// Backup files; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
+    /// What to believe.
+    #[command(flatten)]
+    pub trust: TrustArgs,
+}
+
+/// `trstctl-dr inspect`
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// The backup file
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// List every tenant and type, not only those with the most events
+    #[arg(long, conflicts_with = "events")]
+    pub all: bool,
+    /// List so many tenants and types
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "events")]
+    pub top: u32,
+    /// Stream the events as JSON lines instead, each as it stands in the backup
+    #[arg(long)]
+    pub events: bool,
+    /// Only of this tenant ("": foreign messages); may be repeated
+    #[arg(long, value_name = "ID")]
+    pub tenant: Vec<String>,
+    /// Only of this type and those below it, or of a glob such as '*.created'; may be repeated
+    #[arg(long = "type", value_name = "TYPE")]
+    pub kind: Vec<String>,
+    /// Only what was stored at this instant (RFC 3339) or later
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<jiff::Timestamp>,
+    /// Only what was stored at this instant or earlier
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<jiff::Timestamp>,
+    /// Only from this sequence on (version 1: number of the record)
+    #[arg(long, value_name = "SEQ")]
+    pub from: Option<u64>,
+    /// Only up to this sequence
+    #[arg(long, value_name = "SEQ")]
+    pub to: Option<u64>,
     /// What to believe.
     #[command(flatten)]
     pub trust: TrustArgs,

@@ -76,6 +76,24 @@ const WRITTEN: &[Written] = &[
         ],
     },
     Written {
+        command: "inspect",
+        description: &[
+            "Verifies the whole file as verify does, then reads the same open file again, re-hashed, and counts: by tenant, by type, over time, with the first and last \
+             store time of each, gaps, and messages that are no events (foreign). In --json everything is listed. At most 250,000 tenants and 10,000 types are counted \
+             one by one; what lies beyond is counted together as other.",
+            "With --events the records themselves go to standard output, each line as it stands in the backup, and nothing before the whole file was verified. \
+             Conditions are joined: a record must fit all of them; of several tenants, or several types, one. They apply to the counts too.",
+            "Version 1 keeps neither sequences nor store times: records are numbered from 1, and the event's own time counts.",
+        ],
+        examples: &[
+            ("What is in it:", "trstctl-dr inspect events.jsonl.zst"),
+            (
+                "Every revocation of a tenant in March:",
+                "trstctl-dr inspect --events --type '*.revoked' --tenant 00000000-0000-4000-8000-00000000000a \\\n    --since 2026-03-01T00:00:00Z --until 2026-03-31T23:59:59Z events.jsonl",
+            ),
+        ],
+    },
+    Written {
         command: "restore",
         description: &[
             "Verifies the whole file first. Refuses a log that holds anything else. Sends the log as one archive, so that every message has the sequence, \

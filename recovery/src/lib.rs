@@ -4,6 +4,7 @@
 //! in a report. Nothing here prints, reads the environment, or decides a path: the caller does.
 
 pub mod backup;
+pub mod inspect;
 pub mod output;
 pub mod plan;
 pub mod progress;

@@ -71,11 +71,14 @@ pub fn open(path: &Path) -> Result<File, Failure> {
 
 /// Verifies a file to look at.
 pub fn inspect(path: &Path, trust: &Trust, progress: &dyn Progress) -> Result<Summary, Failure> {
+    Ok(to_look_into(path, trust, progress)?.summary().clone())
+}
+
+/// Verifies a file to look at its records too.
+pub fn to_look_into(path: &Path, trust: &Trust, progress: &dyn Progress) -> Result<Verified<File>, Failure> {
     let file = open(path)?;
     let (done, stop) = (|bytes| progress.done(bytes), || progress.interrupted());
-    let verified =
-        backup::verify(file, &trust.options(&done, &stop)).map_err(|failure| named(failure, path))?;
-    Ok(verified.summary().clone())
+    backup::verify(file, &trust.options(&done, &stop)).map_err(|failure| named(failure, path))
 }
 
 /// Verifies standard input, or another source that can be read once only. Also stops when the source says nothing.
@@ -182,6 +185,6 @@ pub fn for_restore(
     backup::verify(file, &options).map_err(|failure| named(failure, path))
 }
 
-fn named(failure: Failure, path: &Path) -> Failure {
+pub(crate) fn named(failure: Failure, path: &Path) -> Failure {
     failure.in_file(path.display().to_string())
 }

@@ -4,6 +4,7 @@ mod backup;
 mod completions;
 mod demo;
 mod diff;
+mod inspect;
 mod manifest;
 mod rebuild;
 mod restore;
@@ -43,6 +44,7 @@ fn dispatch(context: &Context, command: Command) -> Result<Outcome, Failure> {
     match command {
         Command::Backup(args) => backup::run(context, args),
         Command::Verify(args) => verify::run(context, &args),
+        Command::Inspect(args) => inspect::run(context, &args),
         Command::Restore(args) => restore::run(context, &args),
         Command::Rebuild(args) => rebuild::run(context, &args),
         Command::Diff(args) => diff::run(context, &args),

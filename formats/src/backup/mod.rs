@@ -13,6 +13,8 @@ mod lines;
 mod messages;
 mod record_v1;
 mod record_v2;
+mod records;
+mod second_pass;
 mod tenants;
 mod trailer;
 mod verify;
@@ -25,6 +27,7 @@ pub use header::Header;
 pub use key::BackupKey;
 pub use limits::{MAX_GAP_RANGES, MAX_INTEGER, MAX_TENANTS};
 pub use messages::Messages;
+pub use records::{Record, Records};
 pub use verify::{Allow, Cut, Purpose, Verified, VerifyOptions, verify, verify_stream};
 pub use writer::{WriteError, Writer};
 

@@ -3,6 +3,8 @@
 //! Version 1 decodes each stored message and encodes it again, so it can only say what both sides understand as an
 //! event. It knows no sequence, subject, header or store time: [`Numbering`] gives those anew.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use super::headers;
@@ -70,6 +72,16 @@ impl<'a> RecordV1<'a> {
     /// Whether the line says that it is a trailer.
     pub(crate) fn is_trailer(&self) -> bool {
         !self.envelope.format.raw.is_empty() && self.envelope.format.decoded() == trailer::FORMAT
+    }
+
+    /// The event's tenant.
+    pub(crate) fn tenant_id(&self) -> Cow<'a, str> {
+        self.envelope.tenant_id.decoded()
+    }
+
+    /// The event's type.
+    pub(crate) fn kind(&self) -> Cow<'a, str> {
+        self.envelope.kind.decoded()
     }
 
     /// The event's time, when 64 bits of nanoseconds can hold it.

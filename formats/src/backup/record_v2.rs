@@ -248,6 +248,14 @@ impl<'a> RecordV2<'a> {
         }
     }
 
+    /// The event's type, escaped as in the line; `None` for the raw form.
+    pub(crate) fn kind(&self) -> Option<&'a [u8]> {
+        match &self.body {
+            Body::Event(event) => Some(event.kind),
+            Body::Raw { .. } => None,
+        }
+    }
+
     /// The message that the line stands for.
     pub(crate) fn to_message(&self) -> StoredMessage {
         let mut bytes = Vec::with_capacity(1024);

@@ -21,7 +21,7 @@ pub(super) use facts::without_cr;
 pub(super) use hashing::sha256;
 
 use super::lines::{LastLine, LineReader};
-use super::{Content, FormatVersion, Header, Summary, messages::Messages};
+use super::{Content, FormatVersion, Header, Records, Summary, messages::Messages};
 use crate::container::{self, Container, ContainerFault, Identity};
 use crate::{Class, Failure};
 use ends::{LastText, Origin};
@@ -115,6 +115,14 @@ impl<S: Read + Seek + Send> Verified<S> {
     /// When the file cannot be read again.
     pub fn messages(&mut self) -> Result<Messages<'_, S>, Failure> {
         Messages::begin(self)
+    }
+
+    /// All records of the file as they stand in it, read again from the same open file.
+    ///
+    /// # Errors
+    /// When the file cannot be read again.
+    pub fn records(&mut self) -> Result<Records<'_, S>, Failure> {
+        Records::begin(self)
     }
 }
 
