@@ -69,3 +69,25 @@ fn every_setting_of_the_operations_guide_is_one_of_the_programs() {
         named.iter().filter(|word| !manual.contains(word.split('=').next().unwrap())).collect();
     assert!(!named.is_empty() && missing.is_empty(), "{missing:?}");
 }
+
+/// `scripts/planted-bugs` needs them to.
+#[test]
+fn every_planted_bug_can_still_be_planted() {
+    let mut patches = Vec::new();
+    files(&root().join("tests/planted"), ".patch", &mut patches);
+    assert!(patches.len() >= 3);
+    for patch in patches {
+        let planting = std::process::Command::new("patch")
+            .args(["--dry-run", "--silent", "--force", "--strip=1", "--input"])
+            .arg(fs::canonicalize(&patch).unwrap())
+            .current_dir(root())
+            .output()
+            .expect("patch runs");
+        assert!(
+            planting.status.success(),
+            "{}: {}",
+            patch.display(),
+            String::from_utf8_lossy(&planting.stdout)
+        );
+    }
+}
