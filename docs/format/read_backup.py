@@ -173,7 +173,8 @@ def is_trailer(line, version):
     if line.startswith(TRAILER_TAG) or version == 2:
         return line.startswith(TRAILER_TAG)
     try:
-        return read_v1(line, ["format"]).get("format") == TRAILER_FORMAT
+        texts = [raw for key, raw in members(line) if key == "format" and raw[:1] == b'"']
+        return bool(texts) and as_string(texts[-1]) == TRAILER_FORMAT
     except Fault:
         return False
 
@@ -519,6 +520,8 @@ def check(file, key_file=None, allow_unverified_mac=False, allow_unkeyed=False):
     file.seek(0)
     version, first, cut = read_header(file)
     begin = last_line_begin(file, size)
+    if begin == 0:
+        raise Refused("truncated", "it ends after its first line", 1, size)
     trailer = read_trailer(file, begin, size, version)
     key = check_key(trailer, version, begin, key_file, allow_unverified_mac, allow_unkeyed)
     checksum, mac = hashlib.sha256(), hmac.new(key or b"", digestmod="sha256")

@@ -6,15 +6,12 @@ use std::io::{Cursor, Read, Seek, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use support::forge::{forged, replaced};
-use support::{V1_KEYED, V2_KEYED, header, key, messages, time, written};
+use support::{IDENTITY, RECIPIENT, V1_KEYED, V2_KEYED, header, key, messages, time, written};
 use trstctl_formats::backup::{
     Allow, ContentFold, Cut, FormatVersion, Lines, Purpose, Verified, VerifyOptions, verify, verify_stream,
 };
 use trstctl_formats::container::{self, Compression, Container};
 use trstctl_formats::{Class, Failure, StoredMessage};
-
-const IDENTITY: &str = "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33";
-const RECIPIENT: &str = "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa";
 
 fn opened(bytes: &[u8], options: &VerifyOptions<'_>) -> Result<Verified<Cursor<Vec<u8>>>, Failure> {
     verify(Cursor::new(bytes.to_vec()), options)

@@ -12,15 +12,16 @@ pub struct Damaged {
     pub bytes: Vec<u8>,
 }
 
-/// Collects accidents; one that leaves the file as it was is none.
+/// Collects accidents; one that leaves the file as it was is none, nor one that gives another sound file whole.
 struct Matrix<'a> {
     original: &'a [u8],
+    others: &'a [&'a [u8]],
     found: Vec<Damaged>,
 }
 
 impl Matrix<'_> {
     fn add(&mut self, kind: &'static str, what: String, bytes: Vec<u8>) {
-        if bytes != self.original {
+        if bytes != self.original && !self.others.contains(&bytes.as_slice()) {
             self.found.push(Damaged { kind, what, bytes });
         }
     }
@@ -28,7 +29,7 @@ impl Matrix<'_> {
 
 /// What can happen to any file: bits, bytes, its end, and a copy that was mixed with another.
 pub fn of_bytes(original: &[u8], others: &[&[u8]]) -> Vec<Damaged> {
-    let mut matrix = Matrix { original, found: Vec::new() };
+    let mut matrix = Matrix { original, others, found: Vec::new() };
     for at in 0..original.len() {
         for bit in 0..8 {
             let mut bytes = original.to_vec();
@@ -69,7 +70,7 @@ fn appendices(original: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
 
 /// What can happen to the lines of a plain file besides; `others` are sound files, some of the same history.
 pub fn of_lines(original: &[u8], others: &[&[u8]]) -> Vec<Damaged> {
-    let mut matrix = Matrix { original, found: Vec::new() };
+    let mut matrix = Matrix { original, others, found: Vec::new() };
     let all = lines(original);
     for i in 0..all.len() {
         let with = |edit: &dyn Fn(&mut Vec<Vec<u8>>)| {

@@ -10,6 +10,22 @@ pub const KEY_FILE: &[u8] = b"-----BEGIN PRIVATE KEY-----\nEXAMPLE\n-----END PRI
 pub const V1_KEYED: &[u8] = include_bytes!("../examples/v1-keyed.jsonl");
 pub const V2_KEYED: &[u8] = include_bytes!("../examples/v2-keyed.jsonl");
 
+/// The specification of the format.
+pub fn page_of_format() -> String {
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/format/backup.md");
+    std::fs::read_to_string(page).unwrap()
+}
+
+/// The blocks of JSON lines on that page, in their order: version 1, the trailer of an empty log, version 2.
+pub fn page_examples() -> Vec<String> {
+    let page = page_of_format();
+    page.split("```jsonl\n").skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
+}
+
+/// A pair of age keys.
+pub const IDENTITY: &str = "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33";
+pub const RECIPIENT: &str = "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa";
+
 const TENANT: &str = r#"{"id":"Vh5Zk2QmX0aBcDeFgHiJkL","type":"tenant.registered","tenant_id":"00000000-0000-4000-8000-00000000000a","time":"2026-01-02T03:00:00Z","v":1,"data":"eyJuYW1lIjoiQWNtZSA8UiZEPiJ9"}"#;
 const OWNER: &str = r#"{"id":"Vh5Zk2QmX0aBcDeFgHiJkM","type":"owner.created","tenant_id":"00000000-0000-4000-8000-00000000000a","time":"2026-01-02T03:00:01.5Z","v":1,"data":"eyJpZCI6IjExMTExMTExLTExMTEtNDExMS04MTExLTExMTExMTExMTExMSIsImtpbmQiOiJ0ZWFtIiwibmFtZSI6InBheW1lbnRzIiwiZW1haWwiOiJwYXlAZXhhbXBsZS5jb20ifQ==","actor":{"subject":"alice","roles":["admin"]}}"#;
 
@@ -73,6 +89,11 @@ pub fn written(header: &Header, messages: &[StoredMessage], key: Option<&BackupK
     writer.finish().unwrap().0
 }
 
+/// Whether the tests run in their whole form (`make torture`).
+pub fn is_whole() -> bool {
+    std::env::var_os("TRSTCTL_TORTURE").is_some_and(|value| !value.is_empty() && value != "0")
+}
+
 /// A keyed file of the same version, length of history and key, with another second record.
 pub fn sibling(original: &[u8]) -> Vec<u8> {
     let (version, cut, count) =
@@ -84,3 +105,4 @@ pub fn sibling(original: &[u8]) -> Vec<u8> {
 
 pub mod forge;
 pub mod matrix;
+pub mod outcomes;

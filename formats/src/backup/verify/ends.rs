@@ -153,9 +153,12 @@ pub(crate) fn look<S: Read + Seek>(source: &mut S, options: &VerifyOptions<'_>) 
     let header = read_header(&first, first.len() as u64 == len)?;
     drop(first);
     let max = header.version.max_line_bytes();
-    let (text, offset, line_bytes) =
+    let (last_text, offset, line_bytes) =
         last_line(source, len, max).map_err(|error| super::unreadable(&error))?;
-    let mut last = LastText::whole(&text, offset, None);
+    if offset == 0 {
+        return Err(text::no_last_line(len));
+    }
+    let mut last = LastText::whole(&last_text, offset, None);
     if line_bytes > max as u64 {
         last.overlong = true;
         last.terminated = ends_with_newline(source, len).map_err(|error| super::unreadable(&error))?;
