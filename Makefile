@@ -2,7 +2,7 @@
 CARGO ?= cargo
 EVENTS ?= 50000
 
-.PHONY: setup demo test torture audit man build
+.PHONY: setup demo test torture bench audit man build
 
 setup: ## Provide nats-server and PostgreSQL where they are missing.
 	@scripts/setup
@@ -18,6 +18,12 @@ test: setup ## All tests, on real engines.
 
 torture: setup ## The same in their whole form: an hour or more. TRSTCTL_SEED=n repeats what chance decided.
 	TRSTCTL_TORTURE=1 $(CARGO) test --workspace --locked -- --nocapture
+
+# Which rows: words that their names contain; ROWS=verify for some, ROWS=--list for the names.
+# Sizes: EVENTS, GB, SIZES, ROUNDS (tests/benches/yardsticks/setting.rs).
+bench: EVENTS = 1000000
+bench: setup build ## Every promised number beside its yardstick, into docs/benchmarks.md.
+	EVENTS=$(EVENTS) GB="$(GB)" SIZES="$(SIZES)" ROUNDS="$(ROUNDS)" $(CARGO) bench --locked -p trstctl-tests --bench yardsticks -- $(ROWS)
 
 audit: ## No table of the migrations without a recovery class.
 	$(CARGO) run --quiet --locked -p trstctl-dr -- manifest audit --migrations migrations

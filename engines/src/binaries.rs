@@ -123,6 +123,11 @@ pub fn postgres(major: Option<u32>) -> Result<Binary, EngineError> {
     newest(found, major, POSTGRES_MISSING)
 }
 
+/// The newest `postgres` found here, if any.
+pub fn installed_postgres() -> Option<Binary> {
+    postgres(None).ok()
+}
+
 /// The newest of these, but rather one of the major version `preferred`.
 fn newest(found: Vec<Binary>, preferred: Option<u32>, missing: EngineError) -> Result<Binary, EngineError> {
     let rank = |binary: &Binary| (Some(binary.version.major) == preferred, binary.version);

@@ -20,7 +20,7 @@ mod postgres;
 mod process;
 mod supervisor;
 
-pub use binaries::{Binary, Version, installed_nats_servers};
+pub use binaries::{Binary, Version, installed_nats_servers, installed_postgres};
 pub use embedded::{Embedded, EmbeddedOptions, Role};
 pub use error::EngineError;
 pub use folder::Data;

@@ -20,6 +20,10 @@ pub fn binary() -> &'static Path {
                 build.env_remove(name);
             }
         }
+        // Benchmarks measure the optimised program.
+        if !cfg!(debug_assertions) {
+            build.arg("--release");
+        }
         assert!(build.status().expect("cargo runs").success(), "trstctl-dr does not build");
         let test = std::env::current_exe().expect("a test has a path");
         // target/debug/deps/test-… lies two folders below the program's.
