@@ -13,7 +13,7 @@ use crate::machine::kib;
 /// `trstctl-dr verify` of this file with this key.
 pub fn verify(file: &Path, key_file: &Path) -> Command {
     let mut command = program();
-    command.args(["verify", "--json", "--no-progress"]).arg(file);
+    command.args(["verify", "--json"]).arg(file);
     command.env("TRSTCTL_AUDIT_SIGNING_KEY_FILE", key_file);
     command
 }
