@@ -39,9 +39,7 @@ impl Site {
     /// The same with these options.
     pub fn with(options: NatsOptions) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let key = folder.path().join("audit.key");
-        File::create(&key).and_then(|mut file| file.write_all(b"a key of the tests\n")).expect("a key file");
-        fs::set_permissions(&key, Permissions::from_mode(0o600)).expect("a private key file");
+        write_secret(&folder.path().join("audit.key"), "a key of the tests\n");
         Self {
             nats: NatsServer::start(options).expect("nats-server starts"),
             dsn: Postgres::shared().create_database().expect("a database"),
@@ -53,6 +51,11 @@ impl Site {
     /// A path in the site's folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// Writes a file that only its owner may read.
+    pub fn write_secret(&self, name: &str, text: &str) {
+        write_secret(&self.path(name), text);
     }
 
     /// Names of the files in the site's folder that a run under way makes.
@@ -146,4 +149,9 @@ pub fn flip_byte(path: &Path, offset: u64) {
     file.read_exact(&mut byte).expect("the byte is there");
     byte[0] ^= 1;
     file.seek(SeekFrom::Start(offset)).and_then(|_| file.write_all(&byte)).expect("the byte is written");
+}
+
+fn write_secret(path: &Path, text: &str) {
+    fs::write(path, text).expect("a secret file");
+    fs::set_permissions(path, Permissions::from_mode(0o600)).expect("a private file");
 }

@@ -7,6 +7,9 @@ use trstctl_engines::{NatsOptions, installed_nats_servers};
 use trstctl_ledger::history::History;
 use trstctl_tests::{Site, records, trailer};
 
+const IDENTITY: &str = "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33";
+const RECIPIENT: &str = "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa";
+
 #[test]
 fn everything_comes_back_bit_for_bit_on_every_server() {
     for server in installed_nats_servers() {
@@ -76,13 +79,21 @@ fn plan_says_everything_and_writes_nothing() {
 fn compressed_and_encrypted_backup_restores_with_its_identity() {
     let mut site = Site::start();
     site.seed(History::new(9, 400));
-    let recipient = "age1lvyvwawkr0mcnnnncaghunadrqkmuf9e6507x9y920xxpp866cnql7dp2z";
-    site.dr(&["backup", "--compress", "--recipient", recipient, "--output", "a.jsonl.zst.age"]).succeed();
+    site.dr(&["backup", "--output", "plain.jsonl"]).succeed();
+    site.dr(&["backup", "--compress", "--recipient", RECIPIENT, "--output", "a.jsonl.zst.age"]).succeed();
     site.dr(&["verify", "a.jsonl.zst.age"]).fail(6, "key_missing");
     assert!(
         !fs::read(site.path("a.jsonl.zst.age")).unwrap().windows(10).any(|bytes| bytes == b"tenant_id\"")
     );
+    site.write_secret("identity.txt", IDENTITY);
+    let report =
+        site.dr(&["verify", "--identity", "identity.txt", "--json", "a.jsonl.zst.age"]).succeed().json();
+    assert_eq!(report["files"][0]["merkle_root"], trailer(&site.path("plain.jsonl"))["merkle_root"]);
+
     site.lose_log(NatsOptions::default());
+    site.dr(&["restore", "--identity", "identity.txt", "a.jsonl.zst.age"]).succeed();
+    site.dr(&["backup", "--output", "again.jsonl"]).succeed();
+    assert_eq!(records(&site.path("plain.jsonl")), records(&site.path("again.jsonl")));
 }
 
 #[test]

@@ -60,7 +60,8 @@ impl Cluster {
     fn is_safe(&self) -> bool {
         let current = self.others().iter().filter(|replica| replica.has_all()).count();
         let down = self.others().iter().filter(|replica| replica.is_down()).count();
-        let is_led = self.others().is_empty() || self.leader.as_ref().is_some_and(|leader| !leader.is_empty());
+        let is_led =
+            self.others().is_empty() || self.leader.as_ref().is_some_and(|leader| !leader.is_empty());
         is_led && (current + 1) * 2 > self.others().len() + 1 && current + down == self.others().len()
     }
 
