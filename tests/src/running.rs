@@ -21,6 +21,7 @@ pub struct Running {
     stdout: JoinHandle<String>,
     stderr: JoinHandle<String>,
     lines: Receiver<String>,
+    peak_memory_bytes: u64,
 }
 
 impl Running {
@@ -36,6 +37,7 @@ impl Running {
             stderr: thread::spawn(move || lines_of(stderr, &told)),
             child,
             lines,
+            peak_memory_bytes: 0,
         }
     }
 
@@ -80,7 +82,12 @@ impl Running {
     }
 
     /// Waits for its end.
-    pub fn end(mut self) -> Run {
+    pub fn end(self) -> Run {
+        self.end_measured().0
+    }
+
+    /// The same, with the most memory that it was seen to have resident, in bytes.
+    pub fn end_measured(mut self) -> (Run, u64) {
         drop(self.stdin.take());
         let start = Instant::now();
         while !self.has_ended() {
@@ -91,14 +98,16 @@ impl Running {
             pause();
         }
         let status = self.child.wait().expect("a child is waited for");
-        Run {
+        let run = Run {
             code: status.code(),
             stdout: self.stdout.join().expect("standard output was read"),
             stderr: self.stderr.join().expect("standard error was read"),
-        }
+        };
+        (run, self.peak_memory_bytes)
     }
 
     fn has_ended(&mut self) -> bool {
+        self.peak_memory_bytes = self.peak_memory_bytes.max(high_water_mark_bytes(self.child.id()));
         self.child.try_wait().expect("a child is asked").is_some()
     }
 }
@@ -106,6 +115,15 @@ impl Running {
 #[expect(clippy::disallowed_methods, reason = "the pause between two looks, within a span or deadline")]
 fn pause() {
     thread::sleep(POLL);
+}
+
+/// What the system says of a process that has not ended; 0 of one that has.
+fn high_water_mark_bytes(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib =
+        line.and_then(|line| line.trim().strip_suffix(" kB")).and_then(|kib| kib.trim().parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
 }
 
 fn all_of(mut source: impl Read) -> String {
