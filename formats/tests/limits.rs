@@ -5,6 +5,7 @@ mod support;
 use std::io::Cursor;
 
 use support::forge::{forged, lines, replaced};
+use support::large::{v1_with_line_of, with_gaps, with_tenants};
 use support::{header, message, messages, written};
 use trstctl_formats::backup::{FormatVersion, VerifyOptions, WriteError, Writer, verify, verify_stream};
 use trstctl_formats::{Class, Failure};
@@ -16,13 +17,6 @@ fn verdict(bytes: &[u8]) -> Result<(), Failure> {
     let class = |result: &Result<(), Failure>| result.as_ref().map_err(|failure| failure.class).copied();
     assert_eq!(class(&seeked), class(&streamed));
     seeked
-}
-
-/// A version 1 file whose first record is filled up to this many bytes, newline included.
-fn v1_with_line_of(len: usize) -> Vec<u8> {
-    let bytes = written(&header(FormatVersion::V1, 2), &messages()[..2], None);
-    let fill = " ".repeat(len - lines(&bytes)[1].len());
-    forged(&replaced(&bytes, b",\"v\":1", format!(",{fill}\"v\":1").as_bytes()))
 }
 
 #[test]
@@ -69,17 +63,6 @@ fn a_message_whose_line_no_reader_takes_is_refused_by_name() {
     verdict(&writer.finish().unwrap().0).unwrap();
 }
 
-/// A log with a message at every other sequence.
-fn with_gaps(count: u64) -> Vec<u8> {
-    let mut writer = Writer::create(Vec::new(), &header(FormatVersion::V2, 2 * count + 1), None).unwrap();
-    let mut message = messages().pop().unwrap();
-    for n in 0..=count {
-        message.sequence = 2 * n + 1;
-        writer.append(&message).unwrap();
-    }
-    writer.finish().unwrap().0
-}
-
 #[test]
 fn more_than_a_million_gaps_are_null() {
     let bytes = with_gaps(1_000_000);
@@ -96,18 +79,10 @@ fn more_than_a_million_gaps_are_null() {
 
 #[test]
 fn more_than_250_000_tenants_are_null() {
-    let with = |count: u64| {
-        let mut writer = Writer::create(Vec::new(), &header(FormatVersion::V2, count), None).unwrap();
-        for n in 1..=count {
-            let payload = format!(r#"{{"id":"","type":"t","tenant_id":"{n}","time":""}}"#);
-            writer.append(&message(n, "events.x", "2026-01-02T03:00:02Z", None, payload.as_bytes())).unwrap();
-        }
-        writer.finish().unwrap().0
-    };
-    let bytes = with(250_000);
+    let bytes = with_tenants(250_000);
     assert!(bytes.ends_with(b"\"}]}\n"));
     verdict(&bytes).unwrap();
-    let bytes = with(250_001);
+    let bytes = with_tenants(250_001);
     assert!(bytes.ends_with(b"\"tenants\":null}\n"));
     let verified = verify(Cursor::new(&bytes), &VerifyOptions::default()).unwrap();
     assert_eq!(verified.summary().tenants, None);

@@ -11,9 +11,10 @@ use std::io::{BufRead, BufReader, Cursor, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use support::forge::{forged, lines, rooted};
+use support::forge::{forged, lines, replaced, rooted};
+use support::large::{v1_with_line_of, with_gaps, with_tenants};
 use support::{KEY_FILE, V1_KEYED, V2_KEYED, matrix};
-use trstctl_formats::backup::{Allow, BackupKey, VerifyOptions, verify};
+use trstctl_formats::backup::{Allow, BackupKey, FormatVersion, VerifyOptions, verify};
 
 const OTHER_KEY: &[u8] = b"another key\n";
 
@@ -123,7 +124,7 @@ fn assert_agreement(cases: &[Case]) {
     for (case, theirs) in cases.iter().zip(second_reader(cases)) {
         let ours = Verdict::of_verifier(case);
         if !ours.agrees(&theirs) {
-            let content = case.bytes.escape_ascii().to_string();
+            let content = case.bytes[..case.bytes.len().min(10_000)].escape_ascii();
             differences
                 .push(format!("{}:\n  verifier {ours}\n  second reader {theirs}\n  {content}", case.what));
         }
@@ -213,6 +214,45 @@ fn both_readers_agree_on_the_damage_matrix() {
     }
     assert!(cases.len() > 25_000, "{}", cases.len());
     assert_agreement(&sampled(cases, 13));
+}
+
+/// Files at a limit and beyond it. Hundreds of megabytes: only in the whole form.
+#[test]
+fn both_readers_agree_at_the_limits() {
+    if !support::is_whole() {
+        return;
+    }
+    let max = FormatVersion::V1.max_line_bytes();
+    let fill = " ".repeat(max);
+    let put = |bytes: &[u8], before: &str| {
+        replaced(bytes, before.as_bytes(), format!(",{fill}{}", &before[1..]).as_bytes())
+    };
+    let plain = v1_with_line_of(400);
+    let long_trailer = put(&plain, ",\"records\":");
+    let gaps = with_gaps(1_000_001);
+    let tenants = with_tenants(250_001);
+    let cases = [
+        ("a record at the limit", v1_with_line_of(max)),
+        ("a record over the limit", v1_with_line_of(max + 1)),
+        ("the same, damaged", replaced(&v1_with_line_of(max + 1), b"alice", b"alicf")),
+        (
+            "the same, with CR",
+            forged(&replaced(&v1_with_line_of(max + 1), b"}\n{\"format", b"}\r\n{\"format")),
+        ),
+        ("a header over the limit", forged(&put(&plain, ",\"created_at\":"))),
+        ("a trailer over the limit without newline", long_trailer[..long_trailer.len() - 1].to_vec()),
+        ("another last line over the limit", replaced(&long_trailer, b"backup-trailer", b"backup-trailes")),
+        ("a trailer over the limit", long_trailer),
+        ("a million gaps", with_gaps(1_000_000)),
+        ("more, and not null", forged(&replaced(&gaps, b"\"gaps\":null", b"\"gaps\":[]"))),
+        ("more than a million gaps", gaps),
+        ("250,000 tenants", with_tenants(250_000)),
+        ("more, and not null", forged(&replaced(&tenants, b"\"tenants\":null", b"\"tenants\":[]"))),
+        ("more than 250,000 tenants", tenants),
+    ];
+    for (what, bytes) in cases {
+        assert_agreement(&[of(what, bytes, None)]);
+    }
 }
 
 /// Texts that a mutation puts into a file: what the grammar turns on.

@@ -50,7 +50,7 @@ fn backup_of_version_1_is_read_alike() {
     let site = Site::start();
     site.seed(History::with_options(12, 500, HistoryOptions { odd: Odd::None, ..Default::default() }));
     site.dr(&["backup", "--format-version", "1", "--output", "a.jsonl"]).succeed();
-    assert_eq!(assert_same(&site, "a.jsonl")["records"].is_u64(), true);
+    assert!(assert_same(&site, "a.jsonl")["records"].is_u64());
     flip_byte(&site.path("a.jsonl"), 30_000);
     assert_eq!(assert_same(&site, "a.jsonl")["class"], "damaged");
 }

@@ -104,5 +104,6 @@ pub fn sibling(original: &[u8]) -> Vec<u8> {
 }
 
 pub mod forge;
+pub mod large;
 pub mod matrix;
 pub mod outcomes;
