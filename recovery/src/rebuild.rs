@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use trstctl_formats::{Class, Failure};
 use trstctl_ledger::log::{EventLog, LogState};
-use trstctl_ledger::read_model::{self, DiffOptions, DriftReport, ReadModel, ReadModelError, RebuildOptions};
+use trstctl_ledger::read_model::{
+    self, DiffOptions, DriftReport, ReadModel, ReadModelError, RebuildOptions, RepairReport,
+};
 use trstctl_migrations::connect::Target;
 use trstctl_migrations::{Rehearsal, Runner, roles};
 
@@ -173,6 +175,33 @@ pub async fn diff<L: EventLog>(
     Ok(Difference { drift, digests })
 }
 
+/// Makes the rows that differ from the fold of the log equal to it, readers undisturbed.
+pub async fn repair<L: EventLog>(
+    log: &L,
+    database: &Database,
+    max_listed: usize,
+    phases: &mut Phases,
+) -> Result<Repaired, Failure> {
+    let mut model = database.model().await?;
+    let LogState { messages, .. } = log.state().await?;
+    let running = phases.begin("repair", Some(messages), Unit::Events);
+    let steps = Steps::new(running.shared_progress());
+    let options = DiffOptions { memory_bytes: database.memory_bytes, max_listed };
+    let repair = model.repair(log, options, &|progress| steps.tell(progress)).await?;
+    running.end(repair.after.events);
+    let (_, digests) = model.digests().await?;
+    Ok(Repaired { repair, digests })
+}
+
+/// What a repair gives.
+#[derive(Debug)]
+pub struct Repaired {
+    /// What was mended, and what differs now.
+    pub repair: RepairReport,
+    /// State digests of the model as it is now.
+    pub digests: trstctl_ledger::projection::ModelDigest,
+}
+
 /// What a comparison of model and log gives.
 #[derive(Debug)]
 pub struct Difference {
@@ -201,6 +230,7 @@ impl Steps {
             read_model::Progress::CatchingUp => "catching up",
             read_model::Progress::Swapping => "swapping in",
             read_model::Progress::Checking => "checking",
+            read_model::Progress::Repairing => "mending rows",
         };
         let mut last = self.step.lock().unwrap_or_else(PoisonError::into_inner);
         if *last != step {

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::ReadModel;
 use super::apply::{check_ahead, read_checkpoint};
-use super::binary::{Raw, get_value};
+use super::compare;
 use super::dangling::dangling;
 use super::error::{During, ReadModelError};
 use super::rebuild::{Exclusive, OnProgress, Progress, RebuildOptions};
@@ -24,7 +24,7 @@ use super::schema::Schema;
 use super::session::Session;
 use super::swap::{self, Position, Through};
 use crate::log::EventLog;
-use crate::projection::{Kind as ColumnKind, Row, Table, Value};
+use crate::projection::{Row, Table};
 
 /// How often the projection lock is asked for.
 const ATTEMPTS: u32 = 200;
@@ -132,9 +132,7 @@ impl ReadModel {
         check_ahead(checkpoint, last_sequence)?;
         let mut exclusive = Exclusive::begin(&self.target).await?;
         let outcome = self.diff_in(&mut exclusive, log, checkpoint, options, progress).await;
-        // The shadow has served, whatever came of it.
-        let dropped = swap::drop_gently(&exclusive.session, &exclusive.shadow).await;
-        exclusive.end(outcome.and_then(|report| dropped.map(|_| report))).await
+        exclusive.end_without_shadow(outcome).await
     }
 
     async fn diff_in<L: EventLog>(
@@ -148,25 +146,35 @@ impl ReadModel {
         let rebuild = RebuildOptions { memory_bytes: options.memory_bytes };
         let mut built = exclusive.build(&self.target, log, checkpoint, rebuild, progress).await?;
         progress(Progress::Checking);
-        let Exclusive { session, shadow } = exclusive;
-        let snapshot = snapshot_at_checkpoint(session, shadow, log, &mut built.position).await?;
-        let mut report = DriftReport {
-            checkpoint: built.position.sequence,
-            last_sequence: log.state().await?.last_sequence,
-            events: built.position.events,
-            ..DriftReport::default()
-        };
-        for table in Table::ALL {
-            compare(&snapshot, table, shadow, options.max_listed, &mut report).await?;
-        }
-        report.dangling = dangling(&snapshot, &Schema::live()).await?;
-        Ok(report)
+        compare_at_checkpoint(exclusive, log, &mut built.position, options.max_listed).await
     }
+}
+
+/// Compares model and shadow in one snapshot, at the model's checkpoint.
+pub(super) async fn compare_at_checkpoint<L: EventLog>(
+    exclusive: &mut Exclusive,
+    log: &L,
+    position: &mut Position,
+    max_listed: usize,
+) -> Result<DriftReport, ReadModelError> {
+    let Exclusive { session, shadow } = exclusive;
+    let snapshot = snapshot_at_checkpoint(session, shadow, log, position).await?;
+    let mut report = DriftReport {
+        checkpoint: position.sequence,
+        last_sequence: log.state().await?.last_sequence,
+        events: position.events,
+        ..DriftReport::default()
+    };
+    for table in Table::ALL {
+        compare(&snapshot, table, shadow, max_listed, &mut report).await?;
+    }
+    report.dangling = dangling(&snapshot, &Schema::live()).await?;
+    Ok(report)
 }
 
 /// Brings the shadow to the model's checkpoint and takes a snapshot in which both stand there. The projection lock is held
 /// only for that moment, and asked for with a timeout, so that a live tail is hardly delayed.
-async fn snapshot_at_checkpoint<'s, L: EventLog>(
+pub(super) async fn snapshot_at_checkpoint<'s, L: EventLog>(
     session: &'s mut Session,
     shadow: &Schema,
     log: &L,
@@ -200,13 +208,13 @@ async fn compare(
     report: &mut DriftReport,
 ) -> Result<(), ReadModelError> {
     let what = "comparing rows";
-    let sql = compare_sql(table, &Schema::live().table(table), &shadow.table(table));
+    let sql = compare::all_sql(table, &Schema::live().table(table), &shadow.table(table));
     let none: [&(dyn ToSql + Sync); 0] = [];
     let rows = snapshot.query_raw(&sql, none).await.during(what)?;
     futures_util::pin_mut!(rows);
     let mut listed = 0;
     while let Some(row) = rows.try_next().await.during(what)? {
-        let row = drifted(table, &row);
+        let row = compare::drifted(table, &row);
         *report.counts.entry((row.table, row.tenant, row.kind)).or_default() += 1;
         if listed < max_listed {
             listed += 1;
@@ -214,52 +222,4 @@ async fn compare(
         }
     }
     Ok(())
-}
-
-/// Kind, columns that differ, tenant, key: of every row that is not the same in both.
-fn compare_sql(table: Table, live: &str, shadow: &str) -> String {
-    let key = table.key();
-    let last = key.last().expect("every table has a key");
-    let joined: Vec<_> = key.iter().map(|column| format!("l.{column} = s.{column}")).collect();
-    let either: Vec<_> = key.iter().map(|column| format!("COALESCE(l.{column}, s.{column})")).collect();
-    let order: Vec<_> = (0..key.len()).map(|at| (at + 4).to_string()).collect();
-    let differs: Vec<_> = table
-        .columns()
-        .iter()
-        .map(|column| {
-            let name = column.name;
-            let cast = if column.kind == ColumnKind::Json { "::text" } else { "" };
-            format!("CASE WHEN l.{name}{cast} IS DISTINCT FROM s.{name}{cast} THEN '{name}' END")
-        })
-        .collect();
-    format!(
-        "SELECT * FROM (
-             SELECT CASE WHEN l.{last} IS NULL THEN 'missing' WHEN s.{last} IS NULL THEN 'extra' ELSE 'changed' END,
-                    array_remove(ARRAY[{differs}], NULL) AS differing, COALESCE(l.tenant_id, s.tenant_id), {either}
-             FROM {live} l FULL JOIN {shadow} s ON {joined}
-         ) AS pairs WHERE differing <> '{{}}' ORDER BY {order}",
-        differs = differs.join(", "),
-        either = either.join(", "),
-        joined = joined.join(" AND "),
-        order = order.join(", "),
-    )
-}
-
-fn drifted(table: Table, row: &tokio_postgres::Row) -> DriftedRow {
-    let kind = match row.get(0) {
-        "missing" => Kind::Missing,
-        "extra" => Kind::Extra,
-        _ => Kind::Changed,
-    };
-    let value = |kind, at| row.try_get::<_, Raw<'_>>(at).ok().and_then(|raw| get_value(kind, raw.0));
-    let tenant = match value(ColumnKind::Uuid, 2) {
-        Some(Value::Uuid(tenant)) => Some(tenant),
-        _ => None,
-    };
-    let key = table.key().iter().enumerate().filter_map(|(at, column)| {
-        let position = table.position(column)?;
-        value(table.columns()[position].kind, at + 3)
-    });
-    let columns = if kind == Kind::Changed { row.get(1) } else { Vec::new() };
-    DriftedRow { table, tenant, key: key.collect(), kind, columns }
 }

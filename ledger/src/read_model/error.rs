@@ -50,6 +50,14 @@ pub enum ReadModelError {
         /// How often it was tried.
         attempts: u32,
     },
+    /// Somebody held a lock through every attempt to mend a batch of rows; what was mended before stays.
+    #[error("rows of {table} could not be mended: {attempts} attempts met a lock that another session holds")]
+    RepairBlocked {
+        /// Their table.
+        table: &'static str,
+        /// How often it was tried.
+        attempts: u32,
+    },
     /// The log grows faster than it can be applied; the old model is untouched.
     #[error("the log grows faster than the new read model catches up: {behind} messages are left")]
     NotCaughtUp {
@@ -105,6 +113,11 @@ impl From<ReadModelError> for Failure {
                 Class::Refused,
                 message,
                 "The old read model is untouched. Look for long transactions in pg_stat_activity, then run the same command again.",
+            ),
+            ReadModelError::RepairBlocked { .. } => Failure::new(
+                Class::Refused,
+                message,
+                "Look for long transactions in pg_stat_activity that changed or locked these rows, then run the same command again: it goes on with what is left.",
             ),
             ReadModelError::NotCaughtUp { .. } => Failure::new(
                 Class::Refused,

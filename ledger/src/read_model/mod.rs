@@ -7,6 +7,7 @@
 
 mod apply;
 mod binary;
+mod compare;
 mod dangling;
 mod digests;
 mod drift;
@@ -14,6 +15,7 @@ mod error;
 mod faults;
 mod load;
 mod rebuild;
+mod repair;
 mod report;
 mod schema;
 mod session;
@@ -29,6 +31,7 @@ use self::error::During;
 pub use self::error::ReadModelError;
 pub use self::faults::{Fault, Faults};
 pub use self::rebuild::{Progress, RebuildOptions, rebuild};
+pub use self::repair::RepairReport;
 pub use self::report::{DanglingCount, RebuildReport, Timings};
 use self::schema::Schema;
 use self::session::Session;

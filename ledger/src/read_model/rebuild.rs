@@ -41,7 +41,7 @@ impl Default for RebuildOptions {
     }
 }
 
-/// How far a rebuild or a diff is.
+/// How far a rebuild, a diff or a repair is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// Events read and folded, of how many the log held at the start.
@@ -62,8 +62,10 @@ pub enum Progress {
     CatchingUp,
     /// The new model is about to take the old one's place.
     Swapping,
-    /// Digests and references are being checked.
+    /// Digests and references are being checked, or rows compared.
     Checking,
+    /// Rows that differ are being made what the log makes of them.
+    Repairing,
 }
 
 /// Where progress goes.
@@ -127,6 +129,15 @@ impl Exclusive {
         let unlock = "SELECT pg_advisory_unlock_all()";
         let unlocked = client.batch_execute(unlock).await.during("giving the rebuild lock back");
         outcome.and_then(|value| unlocked.map(|()| value))
+    }
+
+    /// The same when the shadow has served, whatever came of it.
+    pub(super) async fn end_without_shadow<T>(
+        self,
+        outcome: Result<T, ReadModelError>,
+    ) -> Result<T, ReadModelError> {
+        let dropped = swap::drop_gently(&self.session, &self.shadow).await;
+        self.end(outcome.and_then(|value| dropped.map(|_| value))).await
     }
 
     async fn rebuild<L: EventLog>(

@@ -57,6 +57,13 @@ impl<'a> Store<'a> {
         Ok(rows)
     }
 
+    /// The stored rows of these keys.
+    pub(super) async fn rows_of(&mut self, table: Table, keys: &[&Row]) -> Result<Vec<Row>, ReadModelError> {
+        let mut rows = Vec::new();
+        self.select(table, table.key(), keys, &mut rows).await?;
+        Ok(rows.into_iter().map(|(_, row)| row).collect())
+    }
+
     async fn select(
         &mut self,
         table: Table,
@@ -116,7 +123,7 @@ impl<'a> Store<'a> {
             return Ok(());
         }
         let keys: Vec<&Row> = keys.iter().collect();
-        let (keyed, fits) = (unnest(table, by), equal_to_key(by));
+        let (keyed, fits) = (unnest(table, by), equal("t", "k", by));
         let sql = format!("DELETE FROM {} t USING {keyed} WHERE {fits}", self.schema.table(table));
         let parameters = key_parameters(table, by, &keys);
         let statement = self.statements.prepare(self.transaction, &sql).await.during("deleting rows")?;
@@ -128,18 +135,29 @@ impl<'a> Store<'a> {
         if rows.is_empty() {
             return Ok(());
         }
-        let staging = format!("pg_temp.trstctl_{}", table.name());
-        let make = format!(
-            "CREATE TEMP TABLE IF NOT EXISTS trstctl_{} (LIKE {}) ON COMMIT DELETE ROWS",
-            table.name(),
-            self.schema.table(table)
-        );
-        self.transaction.batch_execute(&make).await.during("making a temporary table")?;
+        let staging = staging(table);
+        self.make_staging(table).await?;
         self.copy(table, &staging, rows).await?;
         let sql = merge_sql(table, &staging, &self.schema.table(table));
         let statement = self.statements.prepare(self.transaction, &sql).await.during("merging rows")?;
         self.transaction.execute(&statement, &[]).await.during("merging rows")?;
         Ok(())
+    }
+
+    async fn make_staging(&self, table: Table) -> Result<(), ReadModelError> {
+        let make = format!(
+            "CREATE TEMP TABLE IF NOT EXISTS trstctl_{} (LIKE {}) ON COMMIT DELETE ROWS",
+            table.name(),
+            self.schema.table(table)
+        );
+        self.transaction.batch_execute(&make).await.during("making a temporary table")
+    }
+
+    /// For a transaction that merges a table a second time, as when it works on two schemas.
+    pub(super) async fn empty_staging(&self, table: Table) -> Result<(), ReadModelError> {
+        self.make_staging(table).await?;
+        let sql = format!("TRUNCATE {}", staging(table));
+        self.transaction.batch_execute(&sql).await.during("emptying a temporary table")
     }
 
     /// Adds rows to a bare table that has none of their keys.
@@ -169,6 +187,11 @@ impl<'a> Store<'a> {
     }
 }
 
+/// Where rows wait to be merged.
+fn staging(table: Table) -> String {
+    format!("pg_temp.trstctl_{}", table.name())
+}
+
 /// The table's columns with commas between.
 pub(super) fn columns(table: Table, prefix: &str) -> String {
     let names: Vec<_> = table.columns().iter().map(|column| format!("{prefix}{}", column.name)).collect();
@@ -181,7 +204,7 @@ fn kind_of(table: Table, column: &str) -> Kind {
 }
 
 /// `unnest($1::uuid[], …) AS k(tenant_id, …)`
-fn unnest(table: Table, by: &[&str]) -> String {
+pub(super) fn unnest(table: Table, by: &[&str]) -> String {
     let arrays = by
         .iter()
         .enumerate()
@@ -189,19 +212,20 @@ fn unnest(table: Table, by: &[&str]) -> String {
     format!("unnest({}) AS k({})", arrays.collect::<Vec<_>>().join(", "), by.join(", "))
 }
 
-fn equal_to_key(by: &[&str]) -> String {
-    by.iter().map(|column| format!("t.{column} = k.{column}")).collect::<Vec<_>>().join(" AND ")
+/// `a.tenant_id = b.tenant_id AND …`
+pub(super) fn equal(a: &str, b: &str, by: &[&str]) -> String {
+    by.iter().map(|column| format!("{a}.{column} = {b}.{column}")).collect::<Vec<_>>().join(" AND ")
 }
 
 fn keys_of_parameters(table: Table, by: &[&str]) -> String {
-    format!("{} ON {}", unnest(table, by), equal_to_key(by))
+    format!("{} ON {}", unnest(table, by), equal("t", "k", by))
 }
 
-fn key_parameters<'k>(table: Table, by: &[&str], keys: &[&'k Row]) -> Vec<Array<'k>> {
+pub(super) fn key_parameters<'k>(table: Table, by: &[&str], keys: &[&'k Row]) -> Vec<Array<'k>> {
     by.iter().enumerate().map(|(at, column)| Array::column(kind_of(table, column), keys, at)).collect()
 }
 
-fn as_parameters<'p>(arrays: &'p [Array<'_>]) -> Vec<&'p (dyn ToSql + Sync)> {
+pub(super) fn as_parameters<'p>(arrays: &'p [Array<'_>]) -> Vec<&'p (dyn ToSql + Sync)> {
     arrays.iter().map(|array| array as &(dyn ToSql + Sync)).collect()
 }
 

@@ -29,8 +29,9 @@ const LOCKED_READ_LIMIT: Duration = Duration::from_secs(1);
 const SWAP_ATTEMPTS: u32 = 200;
 /// How often dropping the old schema is tried; the next run drops what is left.
 const DROP_ATTEMPTS: u32 = 40;
-const LOCK_TIMEOUT: &str = "50ms";
-const PAUSE: Duration = Duration::from_millis(25);
+/// Nobody is blocked by us, nor we by anybody, for longer.
+pub(super) const LOCK_TIMEOUT: &str = "50ms";
+pub(super) const PAUSE: Duration = Duration::from_millis(25);
 
 /// How far a shadow has come.
 #[derive(Debug)]
@@ -244,6 +245,6 @@ pub(super) enum Dropped {
     StillRead,
 }
 
-fn is_lock_timeout(error: &ReadModelError) -> bool {
+pub(super) fn is_lock_timeout(error: &ReadModelError) -> bool {
     matches!(error, ReadModelError::Database(error) if error.code() == Some(SqlState::LOCK_NOT_AVAILABLE.code()))
 }

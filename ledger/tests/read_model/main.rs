@@ -4,5 +4,6 @@ mod apply;
 mod diff;
 mod properties;
 mod rebuild;
+mod repair;
 mod roles;
 mod support;
