@@ -39,7 +39,7 @@ impl Engines {
     /// Looks the engines up, and starts embedded ones that are needed. Connects to nothing else.
     pub fn open(settings: &Settings, needs: Needs) -> Result<Self, Failure> {
         let nats_embedded = nats_is_embedded(settings)?;
-        let postgres_embedded = settings.word("TRSTCTL_POSTGRES_MODE", MODES)? == "embedded";
+        let postgres_embedded = postgres_is_embedded(settings)?;
         let needed = nats_embedded || (postgres_embedded && needs == Needs::LogAndReadModel);
         let embedded = needed.then(|| start(settings)).transpose()?;
         let nats = match &embedded {
@@ -65,18 +65,27 @@ impl Engines {
 
     /// The database of the read model.
     pub fn dsn(&self) -> Result<&str, Failure> {
-        self.dsn.as_deref().ok_or_else(|| {
-            Failure::new(
-                Class::Usage,
-                "no database is configured",
-                "Set TRSTCTL_POSTGRES_DSN, or TRSTCTL_POSTGRES_MODE=embedded.",
-            )
-        })
+        self.dsn.as_deref().ok_or_else(no_database)
     }
 }
 
-fn nats_is_embedded(settings: &Settings) -> Result<bool, Failure> {
+/// Whether the log's server is an embedded one.
+pub fn nats_is_embedded(settings: &Settings) -> Result<bool, Failure> {
     Ok(settings.word("TRSTCTL_NATS_MODE", MODES)? == "embedded")
+}
+
+/// Whether the database is an embedded one.
+pub fn postgres_is_embedded(settings: &Settings) -> Result<bool, Failure> {
+    Ok(settings.word("TRSTCTL_POSTGRES_MODE", MODES)? == "embedded")
+}
+
+/// There is no setting that leads to a database.
+pub fn no_database() -> Failure {
+    Failure::new(
+        Class::Usage,
+        "no database is configured",
+        "Set TRSTCTL_POSTGRES_DSN, or TRSTCTL_POSTGRES_MODE=embedded.",
+    )
 }
 
 /// Replicas for a stream that restore creates: never lowered silently. An embedded server is a single one.
@@ -96,7 +105,7 @@ pub fn replicas(settings: &Settings) -> Result<u32, Failure> {
 }
 
 /// Files that hold a secret of the login to NATS, and what they are.
-const SECRET_FILES: &[(&str, &str)] = &[
+pub const SECRET_FILES: &[(&str, &str)] = &[
     ("TRSTCTL_NATS_CREDS_FILE", "NATS creds"),
     ("TRSTCTL_NATS_NKEY_FILE", "NATS NKey"),
     ("TRSTCTL_NATS_PASSWORD_FILE", "NATS password"),
@@ -104,7 +113,8 @@ const SECRET_FILES: &[(&str, &str)] = &[
     ("TRSTCTL_NATS_KEY_FILE", "NATS client key"),
 ];
 
-fn external_nats(settings: &Settings) -> Result<ConnectOptions, Failure> {
+/// How to reach the server of the settings; its secret files are read once, to be refused early.
+pub fn external_nats(settings: &Settings) -> Result<ConnectOptions, Failure> {
     for (name, what) in SECRET_FILES {
         settings.path(name).map(|path| secret::read(&path, what)).transpose()?;
     }

@@ -122,6 +122,12 @@ impl Embedded {
         }
     }
 
+    /// The engines that another process runs in `data_dir`; `None` where none run. Starts and writes nothing.
+    pub fn running(data_dir: &Path) -> Option<Embedded> {
+        let state = State::of_running(&data_dir.join(STATE)).ok()?;
+        Some(Embedded { state, owned: None })
+    }
+
     fn start(data_dir: &Path, options: &EmbeddedOptions, lock: Lock) -> Result<Embedded, EngineError> {
         let state_path = data_dir.join(STATE);
         // Nobody connects to engines that are gone.

@@ -20,7 +20,9 @@ mod postgres;
 mod process;
 mod supervisor;
 
-pub use binaries::{Binary, Version, installed_nats_servers, installed_postgres};
+pub use binaries::{
+    Binary, Version, installed_nats_servers, installed_postgres, nats_server, postgres as postgres_server,
+};
 pub use embedded::{Embedded, EmbeddedOptions, Role};
 pub use error::EngineError;
 pub use folder::Data;

@@ -8,6 +8,7 @@ use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
+use trstctl_formats::container::{KeyError, Recipient, parse_recipients};
 use trstctl_formats::{Class, Failure};
 use zeroize::Zeroizing;
 
@@ -35,6 +36,22 @@ pub fn read(path: &Path, what: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
         return Err(refuse("it is empty".into()));
     }
     Ok(bytes)
+}
+
+/// The recipients in a file, a line each. No secret, so that others may read it.
+pub fn read_recipients(path: &Path) -> Result<Vec<Recipient>, Failure> {
+    let name = path.display().to_string();
+    let text = fs::read_to_string(path).map_err(|error| {
+        let message = format!("the recipients file {name} cannot be read: {error}");
+        Failure::new(Class::Usage, message, "Name a file with an age recipient on each line.").in_file(&name)
+    })?;
+    parse_recipients(&text).map_err(|error| bad_keys(&error, &name))
+}
+
+/// A file of keys that cannot be used. The error never repeats what the file holds.
+pub fn bad_keys(error: &KeyError, name: &str) -> Failure {
+    Failure::new(Class::Usage, format!("{name}: {error}"), "Correct the file, or name another one.")
+        .in_file(name)
 }
 
 /// A link may lead on only within the folder that the path names.

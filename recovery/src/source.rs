@@ -81,6 +81,12 @@ pub fn to_look_into(path: &Path, trust: &Trust, progress: &dyn Progress) -> Resu
     backup::verify(file, &trust.options(&done, &stop)).map_err(|failure| named(failure, path))
 }
 
+/// Looks at what the ends of a file say, for a moment; see [`backup::glance`].
+pub fn glance(path: &Path, trust: &Trust) -> Result<backup::Glance, Failure> {
+    let (done, stop) = (|_| {}, || false);
+    backup::glance(open(path)?, &trust.options(&done, &stop)).map_err(|failure| named(failure, path))
+}
+
 /// Verifies standard input, or another source that can be read once only. Also stops when the source says nothing.
 pub fn inspect_stream(
     source: impl Read + Send + 'static,

@@ -11,6 +11,7 @@ use trstctl_formats::{Class, Failure, StoreTime};
 use trstctl_ledger::log::{JetStreamLog, STREAM};
 use trstctl_recovery::backup::{BackupOptions, BackupReport, Empty, backup};
 use trstctl_recovery::output::Existing;
+use trstctl_recovery::secret;
 
 use super::Context;
 use crate::args::Backup;
@@ -47,15 +48,10 @@ pub fn run(context: &Context, args: Backup) -> Result<Outcome, Failure> {
 
 fn recipients(context: &Context, flags: &[String]) -> Result<Vec<Recipient>, Failure> {
     if !flags.is_empty() {
-        return parse_recipients(&flags.join("\n")).map_err(|error| super::bad_keys(&error, "--recipient"));
+        return parse_recipients(&flags.join("\n")).map_err(|error| secret::bad_keys(&error, "--recipient"));
     }
     let Some(path) = context.settings.path("TRSTCTL_BACKUP_RECIPIENTS_FILE") else { return Ok(Vec::new()) };
-    let name = path.display().to_string();
-    let text = std::fs::read_to_string(&path).map_err(|error| {
-        let message = format!("the recipients file {name} cannot be read: {error}");
-        Failure::new(Class::Usage, message, "Name a file with an age recipient on each line.").in_file(&name)
-    })?;
-    parse_recipients(&text).map_err(|error| super::bad_keys(&error, &name))
+    secret::read_recipients(&path)
 }
 
 fn output(

@@ -4,6 +4,7 @@ mod backup;
 mod completions;
 mod demo;
 mod diff;
+mod doctor;
 mod inspect;
 mod manifest;
 mod rebuild;
@@ -48,6 +49,7 @@ fn dispatch(context: &Context, command: Command) -> Result<Outcome, Failure> {
         Command::Restore(args) => restore::run(context, &args),
         Command::Rebuild(args) => rebuild::run(context, &args),
         Command::Diff(args) => diff::run(context, &args),
+        Command::Doctor(args) => doctor::run(context, &args),
         Command::Manifest(Manifest::Audit(args)) => manifest::run(context, &args),
         Command::Demo(args) => demo::run(context, &args),
         Command::Completions(args) => completions::run(&args, context.json),
@@ -127,7 +129,7 @@ impl Context {
             let bytes = secret::read(&path, "backup identity")?;
             identities.extend(
                 container::parse_identities(&bytes)
-                    .map_err(|error| bad_keys(&error, &path.display().to_string()))?,
+                    .map_err(|error| secret::bad_keys(&error, &path.display().to_string()))?,
             );
         }
         Ok(Trust {
@@ -137,12 +139,6 @@ impl Context {
             identities,
         })
     }
-}
-
-/// A file of keys that cannot be used. The error never repeats what the file holds.
-fn bad_keys(error: &container::KeyError, name: &str) -> Failure {
-    Failure::new(Class::Usage, format!("{name}: {error}"), "Correct the file, or name another one.")
-        .in_file(name)
 }
 
 fn allow(given: bool) -> Allow {

@@ -141,7 +141,7 @@ pub(crate) fn check_key(
 }
 
 /// Steps 1 to 4 on a plain file, without reading its middle. What else the file is, is left to the pass.
-pub(crate) fn look<S: Read + Seek>(source: &mut S, options: &VerifyOptions<'_>) -> Result<(), Failure> {
+pub(crate) fn look<S: Read + Seek>(source: &mut S, options: &VerifyOptions<'_>) -> Result<Header, Failure> {
     let read = |source: &mut S| -> io::Result<_> {
         let len = source.seek(SeekFrom::End(0))?;
         source.rewind()?;
@@ -165,7 +165,7 @@ pub(crate) fn look<S: Read + Seek>(source: &mut S, options: &VerifyOptions<'_>) 
     }
     let trailer = read_trailer(header.version, &last)?;
     check_key(&trailer, &last, options)?;
-    Ok(())
+    Ok(header)
 }
 
 /// Whether a container is none, so that both ends can be looked at.

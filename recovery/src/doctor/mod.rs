@@ -1,0 +1,99 @@
+//! The calm-day check before any disaster: everything that a recovery needs, looked at without writing anything.
+//!
+//! A file a thing that is looked at; a check a small function. None stops another: what cannot be looked at says why, and
+//! an engine that does not answer leaves the checks of the other one as they are.
+//!
+//! Invariant: nothing is written, created, started or deleted, in no engine and no folder; subjects are tried with
+//! requests that the server must refuse.
+
+mod backups;
+mod check;
+mod clock;
+mod keys;
+mod log_server;
+mod permissions;
+mod postgres;
+mod roles;
+mod settings;
+mod stream;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use trstctl_formats::Failure;
+use trstctl_ledger::wire::ConnectOptions;
+use trstctl_migrations::connect::Target;
+
+pub use self::check::{Check, State};
+use crate::rebuild::Migrate;
+use crate::source::Trust;
+
+/// What is looked at: the settings of this host. A setting that cannot be used is a finding, not an error.
+pub struct Site {
+    /// How to reach the log's server.
+    pub nats: Result<ConnectOptions, Failure>,
+    /// Name of the stream.
+    pub stream: String,
+    /// Replicas that the settings ask for.
+    pub replicas: Result<u32, Failure>,
+    /// How late the log's server writes to disk.
+    pub flush: Flush,
+    /// How to reach the database.
+    pub database: Result<Target, Failure>,
+    /// What a restore does about pending migrations.
+    pub migrate: Migrate,
+    /// Secret files that the settings name.
+    pub secrets: Vec<SecretFile>,
+    /// Recipients of encrypted backups.
+    pub recipients_file: Option<PathBuf>,
+    /// The folder of backups.
+    pub backup_dir: Option<PathBuf>,
+    /// How old the newest backup may be.
+    pub max_age: Duration,
+    /// What this host may believe of a backup.
+    pub trust: Result<Trust, Failure>,
+    /// The clock of this host.
+    pub clock: fn() -> Timestamp,
+}
+
+/// How late the log's server writes to disk, as far as this host knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flush {
+    /// The server does not tell.
+    Unknown,
+    /// At most so late: an embedded server that was told so.
+    Within(Duration),
+    /// Before it acknowledges.
+    Always,
+}
+
+/// A secret file of the settings.
+#[derive(Clone, Debug)]
+pub struct SecretFile {
+    /// The check's name.
+    pub name: &'static str,
+    /// What it is: "audit signing key".
+    pub what: &'static str,
+    /// Where it is; `None` when none is configured.
+    pub path: Option<PathBuf>,
+}
+
+/// What the checks of the log tell the others.
+#[derive(Clone, Copy, Debug, Default)]
+struct LogFacts {
+    last_sequence: Option<u64>,
+    len_bytes: Option<u64>,
+}
+
+/// Runs every check, in the order of the report.
+pub async fn examine(site: Site) -> Vec<Check> {
+    let (mut checks, facts) = log_server::examine(&site).await;
+    let database = site.database.as_ref().map(Clone::clone).map_err(Clone::clone);
+    let (migrate, clock, last_sequence) = (site.migrate, site.clock, facts.last_sequence);
+    let of_database = crate::blocking(move || Ok(postgres::examine(database, migrate, clock, last_sequence)));
+    checks.extend(of_database.await.unwrap_or_else(|failure| vec![Check::failed("postgres", &failure)]));
+    checks.extend(keys::examine(&site));
+    checks.extend(backups::examine(&site, facts.len_bytes));
+    checks
+}
