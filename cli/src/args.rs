@@ -49,8 +49,10 @@ pub enum Command {
     Restore(Restore),
     /// Make the read model anew from the log, readers undisturbed
     Rebuild(Rebuild),
-    /// Compare the read model with the log, changing nothing
+    /// Compare the read model with the log; with --repair, mend what differs
     Diff(Diff),
+    /// Check on a calm day all that a recovery needs, writing nothing
+    Doctor(Doctor),
     /// Audit that every table has a recovery class
     #[command(subcommand)]
     Manifest(Manifest),
@@ -70,9 +72,20 @@ impl Command {
             Command::Restore(_) => "restore",
             Command::Rebuild(_) => "rebuild",
             Command::Diff(_) => "diff",
+            Command::Doctor(_) => "doctor",
             Command::Manifest(Manifest::Audit(_)) => "manifest audit",
             Command::Demo(_) => "demo",
             Command::Completions(_) => "completions",
+        }
+    }
+
+    /// The report that it is to write, of those that write one.
+    pub fn report(&self) -> Option<&ReportArgs> {
+        match self {
+            Command::Verify(args) => Some(&args.report),
+            Command::Restore(args) => Some(&args.report),
+            Command::Demo(args) => Some(&args.report),
+            _ => None,
         }
     }
 }
@@ -104,7 +117,7 @@ pub struct Backup {
 }
 
 /// What this host may believe of a backup file.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct TrustArgs {
     /// Check authentication with this key file instead of the configured one
     #[arg(long, value_name = "FILE")]
@@ -120,6 +133,17 @@ pub struct TrustArgs {
     pub identity: Vec<PathBuf>,
 }
 
+/// A report for people, besides what is printed.
+#[derive(Debug, Default, Args)]
+pub struct ReportArgs {
+    /// Write a report to this file too, as one HTML page; also of a failure
+    #[arg(long, value_name = "FILE.html")]
+    pub report: Option<PathBuf>,
+    /// Replace the report if it exists
+    #[arg(long, requires = "report")]
+    pub force: bool,
+}
+
 /// `trstctl-dr verify`
 #[derive(Debug, Args)]
 pub struct Verify {
@@ -129,6 +153,9 @@ pub struct Verify {
     /// What to believe.
     #[command(flatten)]
     pub trust: TrustArgs,
+    /// A report.
+    #[command(flatten)]
+    pub report: ReportArgs,
 }
 
 /// `trstctl-dr inspect`
@@ -202,6 +229,9 @@ pub struct Restore {
     /// How much memory.
     #[command(flatten)]
     pub memory: Memory,
+    /// A report.
+    #[command(flatten)]
+    pub report: ReportArgs,
 }
 
 /// How much memory a rebuild may use.
@@ -245,12 +275,23 @@ pub struct Rebuild {
 /// `trstctl-dr diff`
 #[derive(Debug, Args)]
 pub struct Diff {
+    /// Make the rows that differ what the log makes of them, readers undisturbed, and list them
+    #[arg(long)]
+    pub repair: bool,
     /// How much memory.
     #[command(flatten)]
     pub memory: Memory,
     /// List at most so many differing keys of a table
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub limit: u32,
+}
+
+/// `trstctl-dr doctor`
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// How old the newest backup in $TRSTCTL_BACKUP_DIR may be, as 25h or 90m
+    #[arg(long, value_name = "DURATION", default_value = "25h")]
+    pub max_age: String,
 }
 
 /// `trstctl-dr manifest`
@@ -299,6 +340,9 @@ pub struct Demo {
     /// Seed of the history: the same seed makes the same events
     #[arg(long, value_name = "SEED", default_value_t = 1)]
     pub seed: u64,
+    /// A report.
+    #[command(flatten)]
+    pub report: ReportArgs,
 }
 
 /// `trstctl-dr completions`

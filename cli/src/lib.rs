@@ -1,13 +1,15 @@
 //! The command line of `trstctl-dr`.
 //!
 //! `args` defines it, `settings` adds configuration file and environment, each file of `commands` runs one command and
-//! answers an `Outcome`, and only `outcome` prints it: text or one JSON object, and the exit code.
+//! answers an `Outcome`, and only `outcome` prints it: text or one JSON object, and the exit code; `report` makes an HTML
+//! page of that object.
 
 pub mod args;
 mod commands;
 mod connections;
 pub mod manual;
 mod outcome;
+mod report;
 pub mod settings;
 mod terminal;
 mod text;
@@ -21,6 +23,7 @@ use trstctl_formats::{Class, Failure};
 
 use crate::args::Cli;
 use crate::outcome::{Outcome, Shape};
+use crate::report::ReportFile;
 
 /// The definition of the command line, for man pages and completions.
 pub fn command() -> clap::Command {
@@ -37,7 +40,15 @@ pub fn main() -> ExitCode {
     };
     let shape = Shape { json: cli.global.json };
     let name = cli.command.name();
+    let report = match cli.command.report().map(ReportFile::create).transpose() {
+        Ok(report) => report.flatten(),
+        Err(failure) => return Outcome::failed(failure).print(name, shape, started.elapsed()),
+    };
     let outcome = commands::run(cli).unwrap_or_else(Outcome::failed);
+    let outcome = match report {
+        Some(report) => outcome.reported(report, name, started.elapsed()),
+        None => outcome,
+    };
     outcome.print(name, shape, started.elapsed())
 }
 

@@ -73,6 +73,10 @@ const WRITTEN: &[Written] = &[
                 "A stream, with the result as JSON:",
                 "ssh vault cat events.jsonl.zst | trstctl-dr verify --json -",
             ),
+            (
+                "With a page for the auditor's file, printable and complete in itself:",
+                "trstctl-dr verify --report verified.html events.jsonl",
+            ),
         ],
     },
     Written {
@@ -121,9 +125,39 @@ const WRITTEN: &[Written] = &[
     Written {
         command: "diff",
         description: &[
-            "Folds the log beside the live read model and lists what differs, by table, tenant and key. Changes nothing. Drift ends with exit status 1.",
+            "Folds the log beside the live read model and lists what differs, by table, tenant and key. Drift ends with exit status 1. \
+             Without --repair it changes nothing.",
+            "With --repair the rows that differ, and no others, become what the log makes of them: at most a thousand in a transaction, under the lock that \
+             the projection takes, each compared once more before it is written, so that a live projection is not undone. Readers are not disturbed. A row \
+             that the log does not explain is deleted. Every row is listed: inserted, changed or deleted. Killed anywhere, the same command mends what is left. \
+             Exit status 0: all was mended. References to rows that are not there come from the events themselves; they stay, and end it with exit status 1.",
         ],
-        examples: &[("On a calm day:", "trstctl-dr diff")],
+        examples: &[
+            ("On a calm day:", "trstctl-dr diff"),
+            (
+                "Mend what somebody has changed by hand, and keep the list of it:",
+                "trstctl-dr diff --repair --json > repaired.json",
+            ),
+        ],
+    },
+    Written {
+        command: "doctor",
+        description: &[
+            "Looks at everything that a recovery needs, on a calm day: NATS and PostgreSQL reachable and of a supported version; the stream, its settings, \
+             replicas, and what a power loss may cost; other streams on its subjects; what the login may publish to, command by command; roles, row-level \
+             security, migrations, recovery classes; how far the projection is behind; clocks; key files, recipients and identity; the folder of backups, its \
+             free space, and age and ends of the newest backup; the programs that demo and embedded mode start.",
+            "Writes nothing, in no engine and no folder, and starts nothing. Each check ends as ok, warning, PROBLEM or not checked; one that fails \
+             stops no other. A problem (a recovery or the next backup would fail or lose something) ends it with exit status 1; warnings do not.",
+            "Deleting the stream, which restore may have to do with its own killed work, is not tried.",
+        ],
+        examples: &[
+            ("Each morning, by a timer:", "trstctl-dr doctor --max-age 25h"),
+            (
+                "Only what needs a person:",
+                "trstctl-dr doctor --json | jq '.checks[] | select(.state != \"ok\")'",
+            ),
+        ],
     },
     Written {
         command: "manifest",

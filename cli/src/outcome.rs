@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use trstctl_formats::{Class, Failure};
 
+use crate::report::ReportFile;
+
 /// The answer of a command: words for a person, keys for a program, and what went wrong.
 #[derive(Debug, Default)]
 pub struct Outcome {
@@ -44,13 +46,31 @@ impl Outcome {
         self
     }
 
+    /// Writes the report of this outcome. When that fails, it is the error of a command that had none.
+    pub fn reported(mut self, report: ReportFile, command: &str, elapsed: Duration) -> Self {
+        match report.publish(&self.to_json(command, elapsed)) {
+            Ok(path) => {
+                let path = path.display().to_string();
+                self.text.push_str(&crate::text::wrap("  report: ", &path));
+                self.result.insert("report".into(), path.into());
+            }
+            Err(failure) if self.error.is_none() => self.error = Some(failure),
+            Err(failure) => tell(&words(&failure)),
+        }
+        self
+    }
+
+    fn exit_code(&self) -> u8 {
+        self.error.as_ref().map_or(0, |error| error.class.exit_code())
+    }
+
     /// Prints and gives the exit code.
     pub fn print(self, command: &str, shape: Shape, elapsed: Duration) -> ExitCode {
-        let code = self.error.as_ref().map_or(0, |error| error.class.exit_code());
+        let code = self.exit_code();
         if let Some(error) = &self.error {
             tell(&words(error));
         }
-        let output = if shape.json { self.into_json(command, code, elapsed) } else { self.text };
+        let output = if shape.json { format!("{:#}\n", self.to_json(command, elapsed)) } else { self.text };
         match print(&output) {
             Err(error) if code == 0 => {
                 let failure = unprintable(&error);
@@ -61,7 +81,9 @@ impl Outcome {
         }
     }
 
-    fn into_json(self, command: &str, code: u8, elapsed: Duration) -> String {
+    /// The object of `--json`.
+    fn to_json(&self, command: &str, elapsed: Duration) -> Value {
+        let code = self.exit_code();
         let mut object = json!({
             "command": command,
             "ok": code == 0,
@@ -70,9 +92,9 @@ impl Outcome {
             "error": self.error.as_ref().map(failure_json),
         });
         if let Value::Object(object) = &mut object {
-            object.extend(self.result);
+            object.extend(self.result.clone());
         }
-        format!("{object:#}\n")
+        object
     }
 }
 

@@ -121,13 +121,13 @@ fn exists(path: &Path) -> Failure {
     Failure::new(
         Class::Usage,
         format!("{name} exists already"),
-        "Choose another --output, or replace it with --force.",
+        "Choose another name, or replace it with --force.",
     )
     .in_file(name)
 }
 
 /// The failure to write the output of this name.
-pub(crate) fn failed(name: &str, error: &io::Error) -> Failure {
+pub fn failed(name: &str, error: &io::Error) -> Failure {
     Failure::new(
         Class::OutputFailed,
         format!("cannot write {name}: {error}"),

@@ -1,11 +1,12 @@
 //! `trstctl-dr restore`
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use trstctl_formats::backup::{Content, Cut};
+use trstctl_formats::backup::{Content, Cut, Summary};
 use trstctl_formats::{Class, Failure, StoreTime};
 use trstctl_ledger::restore::Method as LedgerMethod;
 use trstctl_recovery::plan::Plan;
@@ -45,7 +46,7 @@ pub fn run(context: &Context, args: &Restore) -> Result<Outcome, Failure> {
     }
     // It sees the signal itself, and may have to clean up in a cluster before it ends.
     let report = context.runtime.block_on(prepared.run(context.stop.notified()))?;
-    Ok(outcome(&report))
+    Ok(outcome(&args.file, &report))
 }
 
 fn options(context: &Context, args: &Restore) -> Result<RestoreOptions, Failure> {
@@ -101,7 +102,7 @@ fn plan_words(plan: &Plan) -> String {
     words
 }
 
-fn outcome(report: &RestoreReport) -> Outcome {
+fn outcome(file: &Path, report: &RestoreReport) -> Outcome {
     let mut words = match report.log {
         LogOutcome::Restored => "restored, and proven by reading the log back\n".to_owned(),
         LogOutcome::Recognised => "the log already holds this backup: nothing was written\n".to_owned(),
@@ -120,7 +121,7 @@ fn outcome(report: &RestoreReport) -> Outcome {
         Some(report) => words.push_str(&rebuild::words(report)),
         None => words.push_str("next: run trstctl-dr rebuild before any server starts\n"),
     }
-    Outcome::new(words, outcome_json(report)).with_error(failure(report))
+    Outcome::new(words, outcome_json(file, report)).with_error(failure(report))
 }
 
 fn sequences(live: &Content) -> String {
@@ -143,8 +144,9 @@ fn failure(report: &RestoreReport) -> Option<Failure> {
     Some(Failure::new(Class::Findings, message, hint))
 }
 
-fn outcome_json(report: &RestoreReport) -> Value {
+fn outcome_json(file: &Path, report: &RestoreReport) -> Value {
     json!({
+        "backup": backup_json(file, &report.summary),
         "log": report.log,
         "records": report.live.records,
         "first_sequence": report.live.first_sequence,
@@ -159,6 +161,13 @@ fn outcome_json(report: &RestoreReport) -> Value {
         "rebuild": report.rebuild.as_ref().map(rebuild::json),
         "phases": report.phases,
     })
+}
+
+/// The backup that a log came from.
+pub fn backup_json(file: &Path, summary: &Summary) -> Value {
+    let mut backup = super::verify::facts_json(summary);
+    backup["path"] = json!(file.display().to_string());
+    backup
 }
 
 /// What took how long.

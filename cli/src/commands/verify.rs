@@ -18,24 +18,25 @@ pub fn run(context: &Context, args: &Verify) -> Result<Outcome, Failure> {
     let trust = context.trust(&args.trust)?;
     let mut outcome = Outcome::default();
     let mut files = Vec::new();
+    let mut phases = Phases::new(Arc::clone(&context.progress));
     for path in &args.files {
         if context.progress.interrupted() {
             outcome.error.get_or_insert_with(super::interrupted);
             break;
         }
-        let verdict = verify(context, path, &trust);
+        let verdict = verify(context, path, &trust, &mut phases);
         outcome.text.push_str(&words(path, &verdict, args.files.len()));
         files.push(file_json(path, &verdict));
         outcome.error = outcome.error.or(verdict.err());
     }
     outcome.result.insert("files".into(), Value::Array(files));
+    outcome.result.insert("phases".into(), json!(phases.into_report()));
     Ok(outcome)
 }
 
-fn verify(context: &Context, path: &Path, trust: &Trust) -> Result<Summary, Failure> {
+fn verify(context: &Context, path: &Path, trust: &Trust, phases: &mut Phases) -> Result<Summary, Failure> {
     let progress = context.progress.as_ref();
     let len_bytes = path.metadata().ok().filter(|metadata| metadata.is_file()).map(|metadata| metadata.len());
-    let mut phases = Phases::new(Arc::clone(&context.progress));
     let running = phases.begin("verify", len_bytes, Unit::Bytes);
     let summary = match path.to_str() {
         Some("-") => source::inspect_stream(std::io::stdin(), trust, progress),

@@ -58,6 +58,7 @@ pub fn run(context: &Context, args: &Demo) -> Result<Outcome, Failure> {
     demo.destroy(stage);
     Findings {
         events: args.events,
+        seed: args.seed,
         before,
         backup,
         verified,
@@ -209,6 +210,7 @@ fn copy_with_a_flipped_bit(from: &Path, to: &Path) -> std::io::Result<()> {
 /// What the demo has shown.
 struct Findings {
     events: u64,
+    seed: u64,
     before: ModelDigest,
     backup: BackupReport,
     verified: Summary,
@@ -270,6 +272,9 @@ impl Findings {
     fn json(&self, checks: &[(String, bool)]) -> Value {
         json!({
             "events": self.events,
+            "seed": self.seed,
+            "backup": super::verify::facts_json(&self.verified),
+            "refused": crate::outcome::failure_json(&self.refusal),
             "records": self.backup.summary.records,
             "file_bytes": self.backup.file_bytes,
             "merkle_root": self.restored.live.merkle_root.to_string(),

@@ -1,0 +1,98 @@
+//! Counts: by tenant, by type of event, by table, each with a bar that compares them.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use super::html::{code, escaped, list_of, number, number_of, section, text_of};
+use crate::text;
+
+/// Rows of a table; the rest is summed up in a last one.
+const SHOWN: usize = 40;
+
+/// Tenants and types of a backup, where they were counted.
+pub fn of_backup(backup: &Value) -> String {
+    let tenants = named(&backup["by_tenant"]);
+    let types = named(&backup["by_type"]);
+    table("By tenant", "Tenant", "Events", &tenants) + &table("By type of event", "Type", "Events", &types)
+}
+
+/// Tables of the rebuilt read model.
+pub fn of_rebuild(rebuild: &Value) -> String {
+    let counted = |key: &str| -> Vec<(String, u64)> {
+        let object = rebuild.get(key).and_then(Value::as_object).into_iter().flatten();
+        object.filter_map(|(name, rows)| Some((name.clone(), rows.as_u64()?))).collect()
+    };
+    let mut html = table("Rows of the read model", "Table", "Rows", &counted("rows"));
+    html.push_str(&table("Events without rows", "Type", "Events", &counted("not_projected")));
+    if html.is_empty() {
+        return html;
+    }
+    let facts = format!(
+        "<p>{} applied, {} not projected, {} in quarantine; the read model stands at sequence {}.</p>\n",
+        number(number_of(rebuild, "projected").unwrap_or_default()),
+        number(counted("not_projected").iter().map(|(_, rows)| rows).sum()),
+        number(number_of(rebuild, "faults").unwrap_or_default()),
+        number(number_of(rebuild, "checkpoint").unwrap_or_default()),
+    );
+    section("read-model", "Read model", &(facts + &html))
+}
+
+/// `{"named": [{"name", "records"}], …}`, or the list itself.
+fn named(tally: &Value) -> Vec<(String, u64)> {
+    let list = tally.as_array().map_or_else(|| list_of(tally, "named"), Vec::as_slice);
+    let mut all: Vec<_> = list
+        .iter()
+        .filter_map(|one| Some((text_of(one, "name").to_owned(), number_of(one, "records")?)))
+        .collect();
+    if let Some(other) =
+        tally.get("other").and_then(|other| number_of(other, "records")).filter(|other| *other > 0)
+    {
+        all.push(("(others)".to_owned(), other));
+    }
+    all
+}
+
+fn table(caption: &str, what: &str, unit: &str, counted: &[(String, u64)]) -> String {
+    if counted.is_empty() {
+        return String::new();
+    }
+    let most = counted.iter().map(|(_, count)| *count).max().unwrap_or_default().max(1);
+    let mut rows = String::new();
+    for (name, count) in counted.iter().take(SHOWN) {
+        let _ = writeln!(
+            rows,
+            "<tr><th scope=\"row\">{}</th><td class=\"bar\">{}</td><td class=\"number\">{}</td></tr>",
+            name_cell(name),
+            bar(*count as f64 / most as f64),
+            number(*count)
+        );
+    }
+    let rest = counted.iter().skip(SHOWN).map(|(_, count)| count).sum::<u64>();
+    if counted.len() > SHOWN {
+        let more = text::count((counted.len() - SHOWN) as u64);
+        let _ = writeln!(
+            rows,
+            "<tr><th scope=\"row\">{more} more</th><td></td><td class=\"number\">{}</td></tr>",
+            number(rest)
+        );
+    }
+    format!(
+        "<table class=\"counts\">\n<caption>{}</caption>\n<thead><tr><th scope=\"col\">{}</th><th scope=\"col\"><span class=\"unseen\">Compared</span></th><th scope=\"col\" class=\"number\">{}</th></tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n",
+        escaped(caption),
+        escaped(what),
+        escaped(unit)
+    )
+}
+
+/// The group of messages that name no tenant has no name.
+fn name_cell(name: &str) -> String {
+    if name.is_empty() { "<em>no tenant</em>".to_owned() } else { code(name) }
+}
+
+fn bar(fraction: f64) -> String {
+    let width = (fraction * 1000.0).max(4.0);
+    format!(
+        "<svg viewBox=\"0 0 1000 16\" preserveAspectRatio=\"none\" aria-hidden=\"true\" focusable=\"false\"><rect class=\"fill\" width=\"{width:.1}\" height=\"16\"/></svg>"
+    )
+}
