@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::commands::Counts;
+
 /// Backs up, verifies, restores and rebuilds a trstctl control plane.
 #[derive(Debug, Parser)]
 #[command(
@@ -142,6 +144,13 @@ pub struct ReportArgs {
     /// Replace the report if it exists
     #[arg(long, requires = "report")]
     pub force: bool,
+}
+
+impl ReportArgs {
+    /// A report counts by tenant and type.
+    pub fn counts(&self) -> Counts {
+        if self.report.is_some() { Counts::Yes } else { Counts::No }
+    }
 }
 
 /// `trstctl-dr verify`

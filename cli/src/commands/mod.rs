@@ -11,6 +11,8 @@ mod rebuild;
 mod restore;
 mod verify;
 
+pub use self::verify::Counts;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

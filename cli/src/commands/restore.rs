@@ -26,7 +26,8 @@ pub fn run(context: &Context, args: &Restore) -> Result<Outcome, Failure> {
     let trust = context.trust(&args.trust)?;
     let mut options = options(context, args)?;
     let mut phases = Phases::new(Arc::clone(&context.progress));
-    let verified = verify(&options, &trust, &mut phases)?;
+    let mut verified = verify(&options, &trust, &mut phases)?;
+    let counts = super::verify::counted(&mut verified, &args.file, &mut phases, args.report.counts())?;
     // Only now: embedded engines are not started for a backup that is refused.
     let engines = Engines::open(&context.settings, Needs::of(args.rebuild))?;
     options.database =
@@ -46,7 +47,7 @@ pub fn run(context: &Context, args: &Restore) -> Result<Outcome, Failure> {
     }
     // It sees the signal itself, and may have to clean up in a cluster before it ends.
     let report = context.runtime.block_on(prepared.run(context.stop.notified()))?;
-    Ok(outcome(&args.file, &report))
+    Ok(outcome(&report, backup_json(&args.file, &report.summary, counts)))
 }
 
 fn options(context: &Context, args: &Restore) -> Result<RestoreOptions, Failure> {
@@ -102,7 +103,7 @@ fn plan_words(plan: &Plan) -> String {
     words
 }
 
-fn outcome(file: &Path, report: &RestoreReport) -> Outcome {
+fn outcome(report: &RestoreReport, backup: Value) -> Outcome {
     let mut words = match report.log {
         LogOutcome::Restored => "restored, and proven by reading the log back\n".to_owned(),
         LogOutcome::Recognised => "the log already holds this backup: nothing was written\n".to_owned(),
@@ -121,7 +122,7 @@ fn outcome(file: &Path, report: &RestoreReport) -> Outcome {
         Some(report) => words.push_str(&rebuild::words(report)),
         None => words.push_str("next: run trstctl-dr rebuild before any server starts\n"),
     }
-    Outcome::new(words, outcome_json(file, report)).with_error(failure(report))
+    Outcome::new(words, outcome_json(report, backup)).with_error(failure(report))
 }
 
 fn sequences(live: &Content) -> String {
@@ -144,9 +145,9 @@ fn failure(report: &RestoreReport) -> Option<Failure> {
     Some(Failure::new(Class::Findings, message, hint))
 }
 
-fn outcome_json(file: &Path, report: &RestoreReport) -> Value {
+fn outcome_json(report: &RestoreReport, backup: Value) -> Value {
     json!({
-        "backup": backup_json(file, &report.summary),
+        "backup": backup,
         "log": report.log,
         "records": report.live.records,
         "first_sequence": report.live.first_sequence,
@@ -164,9 +165,10 @@ fn outcome_json(file: &Path, report: &RestoreReport) -> Value {
 }
 
 /// The backup that a log came from.
-pub fn backup_json(file: &Path, summary: &Summary) -> Value {
+fn backup_json(file: &Path, summary: &Summary, counts: Option<Value>) -> Value {
     let mut backup = super::verify::facts_json(summary);
     backup["path"] = json!(file.display().to_string());
+    super::verify::add_counts(&mut backup, counts);
     backup
 }
 

@@ -1,11 +1,12 @@
 //! `trstctl-dr verify`
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 use trstctl_formats::Failure;
-use trstctl_formats::backup::{Content, FormatVersion, Summary};
+use trstctl_formats::backup::{Content, FormatVersion, Summary, Verified};
 use trstctl_recovery::progress::{Phases, Unit};
 use trstctl_recovery::source::{self, Trust};
 
@@ -24,9 +25,15 @@ pub fn run(context: &Context, args: &Verify) -> Result<Outcome, Failure> {
             outcome.error.get_or_insert_with(super::interrupted);
             break;
         }
-        let verdict = verify(context, path, &trust, &mut phases);
+        let verdict = verify(path, &trust, &mut phases, args.report.counts());
+        let (verdict, counts) = match verdict {
+            Ok((summary, counts)) => (Ok(summary), counts),
+            Err(failure) => (Err(failure), None),
+        };
         outcome.text.push_str(&words(path, &verdict, args.files.len()));
-        files.push(file_json(path, &verdict));
+        let mut file = file_json(path, &verdict);
+        add_counts(&mut file, counts);
+        files.push(file);
         outcome.error = outcome.error.or(verdict.err());
     }
     outcome.result.insert("files".into(), Value::Array(files));
@@ -34,16 +41,55 @@ pub fn run(context: &Context, args: &Verify) -> Result<Outcome, Failure> {
     Ok(outcome)
 }
 
-fn verify(context: &Context, path: &Path, trust: &Trust, phases: &mut Phases) -> Result<Summary, Failure> {
-    let progress = context.progress.as_ref();
+/// Whether records are counted by tenant and type too: a second pass, for a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counts {
+    /// They are not.
+    No,
+    /// They are.
+    Yes,
+}
+
+/// What the file says, and its counts where they were asked for and can be had.
+fn verify(
+    path: &Path,
+    trust: &Trust,
+    phases: &mut Phases,
+    counts: Counts,
+) -> Result<(Summary, Option<Value>), Failure> {
     let len_bytes = path.metadata().ok().filter(|metadata| metadata.is_file()).map(|metadata| metadata.len());
     let running = phases.begin("verify", len_bytes, Unit::Bytes);
-    let summary = match path.to_str() {
-        Some("-") => source::inspect_stream(std::io::stdin(), trust, progress),
-        _ => source::inspect(path, trust, progress),
-    }?;
-    running.end(len_bytes.unwrap_or(summary.len_bytes));
-    Ok(summary)
+    let progress = running.progress();
+    if path.to_str() == Some("-") {
+        let summary = source::inspect_stream(std::io::stdin(), trust, progress)?;
+        running.end(summary.len_bytes);
+        return Ok((summary, None));
+    }
+    let mut verified = source::to_look_into(path, trust, progress)?;
+    running.end(len_bytes.unwrap_or(verified.summary().len_bytes));
+    let counts = counted(&mut verified, path, phases, counts)?;
+    Ok((verified.summary().clone(), counts))
+}
+
+/// The counts of a verified backup, where they are asked for.
+pub fn counted(
+    verified: &mut Verified<File>,
+    path: &Path,
+    phases: &mut Phases,
+    counts: Counts,
+) -> Result<Option<Value>, Failure> {
+    if counts == Counts::No {
+        return Ok(None);
+    }
+    let counted = super::inspect::counted(verified, phases);
+    counted.map(Some).map_err(|failure| failure.in_file(path.display().to_string()))
+}
+
+/// Adds the keys of the counts to those of the file.
+pub fn add_counts(file: &mut Value, counts: Option<Value>) {
+    if let (Value::Object(file), Some(Value::Object(counts))) = (file, counts) {
+        file.extend(counts);
+    }
 }
 
 fn words(path: &Path, verdict: &Result<Summary, Failure>, files: usize) -> String {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use super::html::{code, escaped, list_of, number, number_of, section, text_of};
+use super::html::{code, escaped, instant, list_of, number, number_of, section, text_of};
 use crate::text;
 
 /// Rows of a table; the rest is summed up in a last one.
@@ -14,7 +14,43 @@ const SHOWN: usize = 40;
 pub fn of_backup(backup: &Value) -> String {
     let tenants = named(&backup["by_tenant"]);
     let types = named(&backup["by_type"]);
-    table("By tenant", "Tenant", "Events", &tenants) + &table("By type of event", "Type", "Events", &types)
+    over_time(&backup["histogram"])
+        + &table("By tenant", "Tenant", "Events", &tenants)
+        + &table("By type of event", "Type", "Events", &types)
+}
+
+/// Columns over time, with their ends in words.
+fn over_time(histogram: &Value) -> String {
+    let bins = list_of(histogram, "bins");
+    let counts: Vec<u64> = bins.iter().map(|bin| number_of(bin, "records").unwrap_or_default()).collect();
+    let most = counts.iter().copied().max().unwrap_or_default();
+    let (Some(first), Some(last)) = (bins.first(), bins.last()) else { return String::new() };
+    if most == 0 {
+        return String::new();
+    }
+    let step = 1000.0 / counts.len() as f64;
+    let columns: String = counts
+        .iter()
+        .enumerate()
+        .filter(|(_, count)| **count > 0)
+        .map(|(at, count)| {
+            let height = (*count as f64 / most as f64 * 100.0).max(1.0);
+            let (x, width, y) = (at as f64 * step, (step - 4.0).max(1.0), 100.0 - height);
+            format!(
+                "<rect class=\"fill\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\"/>"
+            )
+        })
+        .collect();
+    let width = text::duration(std::time::Duration::from_millis(
+        number_of(histogram, "width_ms").unwrap_or_default(),
+    ));
+    let label = format!("{} columns of {width}, at most {} events in one", counts.len(), number(most));
+    format!(
+        "<figure class=\"over-time\">\n<figcaption>Over time: {label}</figcaption>\n<svg viewBox=\"0 0 1000 100\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"Events over time, {label}\">{columns}</svg>\n<p>{} <span>{}</span></p>\n</figure>\n",
+        instant(text_of(first, "from")),
+        instant(text_of(last, "from")),
+        label = escaped(&label)
+    )
 }
 
 /// Tables of the rebuilt read model.
@@ -38,10 +74,9 @@ pub fn of_rebuild(rebuild: &Value) -> String {
     section("read-model", "Read model", &(facts + &html))
 }
 
-/// `{"named": [{"name", "records"}], …}`, or the list itself.
+/// `{"counts": [{"name", "records"}], "other": {"records"}}`
 fn named(tally: &Value) -> Vec<(String, u64)> {
-    let list = tally.as_array().map_or_else(|| list_of(tally, "named"), Vec::as_slice);
-    let mut all: Vec<_> = list
+    let mut all: Vec<_> = list_of(tally, "counts")
         .iter()
         .filter_map(|one| Some((text_of(one, "name").to_owned(), number_of(one, "records")?)))
         .collect();

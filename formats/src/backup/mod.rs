@@ -27,8 +27,8 @@ pub use header::Header;
 pub use key::BackupKey;
 pub use limits::{MAX_GAP_RANGES, MAX_INTEGER, MAX_TENANTS};
 pub use messages::Messages;
-pub use verify::{Allow, Cut, Glance, Purpose, Verified, VerifyOptions, glance, verify, verify_stream};
 pub use records::{Record, Records};
+pub use verify::{Allow, Cut, Glance, Purpose, Verified, VerifyOptions, glance, verify, verify_stream};
 pub use writer::{WriteError, Writer};
 
 /// Version of the backup stream.

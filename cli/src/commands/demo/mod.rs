@@ -23,11 +23,11 @@ use trstctl_recovery::output::Existing;
 use trstctl_recovery::progress::{Phase, Phases, Unit};
 use trstctl_recovery::rebuild::migrate_and_rebuild;
 use trstctl_recovery::restore::{RestoreOptions, RestoreReport, prepare, verify};
-use trstctl_recovery::source::{Trust, inspect};
+use trstctl_recovery::source::{Trust, inspect, to_look_into};
 
 use self::stage::Stage;
 use super::restore::{phase_table, store_time};
-use super::{Context, rebuild};
+use super::{Context, Counts, rebuild};
 use crate::args::{Demo, Memory};
 use crate::outcome::Outcome;
 use crate::text;
@@ -50,7 +50,7 @@ pub fn run(context: &Context, args: &Demo) -> Result<Outcome, Failure> {
     let stage = demo.start("start engines")?;
     let before = demo.seed(&stage, args)?;
     let backup = demo.back_up(&stage)?;
-    let verified = demo.verify()?;
+    let (verified, counts) = demo.verify(args.report.counts())?;
     let refusal = demo.refuse_a_flipped_byte()?;
     demo.destroy(stage);
     let stage = demo.start("start new engines")?;
@@ -62,6 +62,7 @@ pub fn run(context: &Context, args: &Demo) -> Result<Outcome, Failure> {
         before,
         backup,
         verified,
+        counts,
         refusal,
         restored,
         phases: demo.phases.into_report(),
@@ -137,13 +138,14 @@ impl Rehearsal<'_> {
         Ok(report)
     }
 
-    fn verify(&mut self) -> Result<Summary, Failure> {
+    fn verify(&mut self, counts: Counts) -> Result<(Summary, Option<Value>), Failure> {
         let path = self.backup_file();
         let len_bytes = path.metadata().map_or(0, |metadata| metadata.len());
         let running = self.phases.begin("verify", Some(len_bytes), Unit::Bytes);
-        let summary = inspect(&path, &Self::trust(), running.progress())?;
+        let mut verified = to_look_into(&path, &Self::trust(), running.progress())?;
         running.end(len_bytes);
-        Ok(summary)
+        let counts = super::verify::counted(&mut verified, &path, &mut self.phases, counts)?;
+        Ok((verified.summary().clone(), counts))
     }
 
     /// Shows that damage is found: one bit of a copy is flipped.
@@ -214,6 +216,7 @@ struct Findings {
     before: ModelDigest,
     backup: BackupReport,
     verified: Summary,
+    counts: Option<Value>,
     refusal: Failure,
     restored: RestoreReport,
     phases: Vec<Phase>,
@@ -273,7 +276,7 @@ impl Findings {
         json!({
             "events": self.events,
             "seed": self.seed,
-            "backup": super::verify::facts_json(&self.verified),
+            "backup": self.backup_json(),
             "refused": crate::outcome::failure_json(&self.refusal),
             "records": self.backup.summary.records,
             "file_bytes": self.backup.file_bytes,
@@ -283,6 +286,12 @@ impl Findings {
             "phases": self.phases,
             "peak_memory_bytes": peak_memory_bytes(),
         })
+    }
+
+    fn backup_json(&self) -> Value {
+        let mut backup = super::verify::facts_json(&self.verified);
+        super::verify::add_counts(&mut backup, self.counts.clone());
+        backup
     }
 }
 

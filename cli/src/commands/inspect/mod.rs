@@ -98,6 +98,19 @@ fn summary(
     Ok(Outcome::new(text, result))
 }
 
+/// Counts of a whole verified backup for a report, under the keys that this command has for them.
+pub fn counted(verified: &mut Verified<File>, phases: &mut Phases) -> Result<Value, Failure> {
+    let records = verified.summary().records;
+    let running = phases.begin("count", Some(records), Unit::Events);
+    let survey = inspect::survey(verified, &Selection::default(), running.progress())?;
+    running.end(records);
+    Ok(json!({
+        "by_tenant": tally(&survey.tenants),
+        "by_type": tally(&survey.types),
+        "histogram": histogram(&survey.histogram),
+    }))
+}
+
 fn container(container: Container) -> &'static str {
     match container {
         Container::Plain => "plain",
