@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use trstctl_ledger::history::History;
-use trstctl_tests::{Run, Running, Site, instants, kills};
+use trstctl_tests::{Run, Running, Site, cases, instants};
 
 /// A site whose read model was damaged by hand.
 fn damaged(events: u64) -> Site {
@@ -65,7 +65,7 @@ fn repair_killed_at_any_moment_is_ended_by_the_same_command() {
         site.dr(&["diff"]).fail(1, "findings");
         begun.elapsed() * 2
     };
-    for instant in instants("repair", whole, kills()) {
+    for instant in instants("repair", whole, cases(4, 50)) {
         let mut running = Running::start(&mut site.command(&["diff", "--repair"]));
         running.run_for(instant);
         if !running.kill_9() {
