@@ -1,7 +1,11 @@
 //! The rows, in the order of the table: one file a group.
 
 mod backups;
+mod bare;
 mod child;
+mod log;
+mod read_model;
+mod resume;
 mod verify;
 mod verify_memory;
 
@@ -21,4 +25,12 @@ pub const ALL: &[Entry] = &[
     Entry { name: "verify/v1-keyed", measure: verify::v1_keyed },
     Entry { name: "verify/first-verdict", measure: verify::first_verdict },
     Entry { name: "verify/memory", measure: verify_memory::peaks },
+    Entry { name: "log/backup", measure: log::backup },
+    Entry { name: "log/restore", measure: log::restore },
+    Entry { name: "log/three-servers", measure: log::restore_on_three },
+    Entry { name: "read-model/rebuild", measure: read_model::speed },
+    Entry { name: "read-model/memory", measure: read_model::memory },
+    Entry { name: "read-model/readers", measure: read_model::readers },
+    Entry { name: "resume/archive", measure: resume::archive },
+    Entry { name: "resume/publish", measure: resume::publish },
 ];
