@@ -52,13 +52,19 @@ class Fault(Exception):
 STRING = rb'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4}))*+"'
 NUMBER = rb"-?(?:0(?![0-9])|[1-9][0-9]*+)(?:\.[0-9]++|(?!\.))(?:[eE][-+]?[0-9]++|(?![eE]))"
 SPACE = rb"[ \t\r\n]*+"
+SCALAR = rb"(?:%s|%s|true|false|null)" % (STRING, NUMBER)
 TOKEN = re.compile(rb"%s(?:(%s)|(?:%s|true|false|null)|([][{}:,]))" % (SPACE, STRING, NUMBER))
+MEMBER = SPACE + STRING + SPACE + b":" + SPACE + SCALAR + SPACE
+SIMPLE = re.compile(rb"%s(?:%s|\{%s(?:,%s)*+\})" % (SPACE, SCALAR, MEMBER, MEMBER))  # Most values are.
+OPEN, NEXT = re.compile(SPACE + rb"(\{)" + SPACE + rb"(\}?)"), re.compile(SPACE + rb"([,}])")
 KEY = re.compile(rb"%s(%s)%s:" % (SPACE, STRING, SPACE))
 ROLES = re.compile(rb"\[%s(?:(?:%s|null)%s(?:,%s(?:%s|null)%s)*+)?+\]" % (SPACE, STRING, SPACE, SPACE, STRING, SPACE))
 
 
 def value_end(text, at, depth):
     """Where the JSON value at `at` ends; at most `depth` brackets may be open at once."""
+    if simple := SIMPLE.match(text, at):
+        return simple.end()
     brackets, expected = [], "value"
     while True:
         token = TOKEN.match(text, at)
@@ -88,7 +94,7 @@ def value_end(text, at, depth):
 
 def members(text, depth=MAX_OPEN[1]):
     """Key and value of each member of the object that a line is; its grammar is checked on the way, up to the end."""
-    sign = re.compile(SPACE + rb"(\{)" + SPACE + rb"(\}?)").match(text)
+    sign = OPEN.match(text)
     if not sign:
         raise Fault("no JSON object")
     while sign[sign.lastindex] != b"}":
@@ -98,7 +104,7 @@ def members(text, depth=MAX_OPEN[1]):
         end = value_end(text, key.end(), depth - 1)
         # Keys match whatever their case; the long s is an s too (lower() knows the Kelvin sign).
         yield as_string(key[1]).replace("\u017f", "s").lower(), text[key.end():end].strip()
-        sign = re.compile(SPACE + rb"([,}])").match(text, end)
+        sign = NEXT.match(text, end)
         if not sign:
             raise Fault("no JSON: expected a comma or the end of the object")
     if text[sign.end():].strip(b" \t\r\n"):
@@ -111,6 +117,8 @@ def members(text, depth=MAX_OPEN[1]):
 def as_string(raw):
     if raw[:1] != b'"':
         raise Fault("expected a string")
+    if b"\\" not in raw:
+        return raw[1:-1].decode("utf-8", "replace")
     return json.loads(raw.decode("utf-8", "replace"))  # How invalid bytes are read decides no verdict.
 
 
@@ -172,6 +180,8 @@ def is_trailer(line, version):
     """Whether a line is tagged as a trailer: by its first bytes, in version 1 also by what it says."""
     if line.startswith(TRAILER_TAG) or version == 2:
         return line.startswith(TRAILER_TAG)
+    if b"backup-trailer" not in line and b"\\u" not in line:
+        return False  # Nothing in it reads so.
     try:
         texts = [raw for key, raw in members(line) if key == "format" and raw[:1] == b'"']
         return bool(texts) and as_string(texts[-1]) == TRAILER_FORMAT
