@@ -16,6 +16,7 @@ mod json;
 pub mod merkle;
 mod message;
 mod rfc3339;
+mod sha256;
 mod stored_form;
 
 pub use digest::Digest;

@@ -5,16 +5,26 @@
 //! its right edge are ever needed: one for each bit of n that is set.
 //! Proofs are those of RFC 9162, sections 2.1.3 and 2.1.4.
 
+mod growth;
+
 use sha2::{Digest as _, Sha256};
 
-use crate::Digest;
+use crate::{Digest, sha256};
+
+pub(crate) use growth::Growth;
+
+/// Prefixes that keep leaves and nodes apart.
+const LEAF: u8 = 0x00;
+const NODE: u8 = 0x01;
 
 /// Hash of a leaf: in a version 2 backup, of a record line without its newline.
 pub fn leaf_hash(bytes: &[u8]) -> Digest {
-    let mut hasher = Sha256::new();
-    hasher.update([0x00]);
-    hasher.update(bytes);
-    Digest(hasher.finalize().into())
+    sha256::hash_one(LEAF, bytes)
+}
+
+/// Puts the [`leaf_hash`] of each into `leaves`, in their order, in place of what it held: several at once.
+pub(crate) fn leaf_hashes<'a>(lines: impl ExactSizeIterator<Item = &'a [u8]>, leaves: &mut Vec<Digest>) {
+    sha256::hash_each(LEAF, lines, leaves);
 }
 
 /// Size and root of a tree: what two parties need to agree on a log.
@@ -29,7 +39,7 @@ pub struct TreeHead {
 /// A tree that grows leaf by leaf and keeps O(log n) digests.
 #[derive(Clone, Debug, Default)]
 pub struct Tree {
-    /// Roots of the perfect subtrees from left to right: one for each bit of `len` that is set, the highest first.
+    /// Roots of the perfect subtrees: that of 2^i leaves stands at i, and counts where that bit of `len` is set.
     peaks: Vec<Digest>,
     len: u64,
 }
@@ -42,18 +52,33 @@ impl Tree {
 
     /// Adds a leaf, given as its [`leaf_hash`].
     pub fn push(&mut self, leaf: Digest) {
-        let mut node = leaf;
-        for _ in 0..self.len.trailing_ones() {
-            let left = self.peaks.pop().expect("there is a peak for each bit of len that is set");
+        let (mut level, mut node) = (0, leaf);
+        while let Some(left) = self.meet(level, node) {
             node = node_hash(&left, &node);
+            level += 1;
         }
-        self.peaks.push(node);
-        self.len += 1;
+    }
+
+    /// Brings the root of a perfect subtree of 2^level leaves to the right edge. One of its size that waits there is taken
+    /// away and answered: the two become one of the next level, which is to be brought then.
+    fn meet(&mut self, level: usize, node: Digest) -> Option<Digest> {
+        let bit = 1 << level;
+        self.len ^= bit;
+        if self.len & bit == 0 {
+            return Some(self.peaks[level]);
+        }
+        // A level is reached only through the one below.
+        if level == self.peaks.len() {
+            self.peaks.push(node);
+        }
+        self.peaks[level] = node;
+        None
     }
 
     /// Root of the leaves so far; more may follow.
     pub fn root(&self) -> Digest {
-        let mut peaks = self.peaks.iter().rev();
+        let is_there = |(level, peak)| (self.len >> level & 1 == 1).then_some(peak);
+        let mut peaks = self.peaks.iter().enumerate().filter_map(is_there);
         match peaks.next() {
             None => Digest(Sha256::digest([]).into()),
             Some(last) => peaks.fold(*last, |right, left| node_hash(left, &right)),
@@ -73,6 +98,12 @@ impl Tree {
     /// Size and root of the leaves so far.
     pub fn head(&self) -> TreeHead {
         TreeHead { len: self.len, root: self.root() }
+    }
+}
+
+impl AsMut<Tree> for Tree {
+    fn as_mut(&mut self) -> &mut Tree {
+        self
     }
 }
 
@@ -321,10 +352,14 @@ fn split(len: u64) -> u64 {
 }
 
 fn node_hash(left: &Digest, right: &Digest) -> Digest {
-    let mut bytes = [0x01; 65];
-    bytes[1..33].copy_from_slice(&left.0);
-    bytes[33..].copy_from_slice(&right.0);
-    Digest(Sha256::digest(bytes).into())
+    sha256::hash_one(NODE, &joined(left, right))
+}
+
+fn joined(left: &Digest, right: &Digest) -> [u8; 64] {
+    let mut bytes = [0; 64];
+    bytes[..32].copy_from_slice(&left.0);
+    bytes[32..].copy_from_slice(&right.0);
+    bytes
 }
 
 fn equal(found: Digest, expected: Digest) -> Result<(), ProofError> {

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::limits::MAX_GAP_RANGES;
 use super::record_v2::{self, Scratch};
-use crate::merkle::{self, Tree};
+use crate::merkle::{self, Growth, Tree};
 use crate::{Digest, StoredMessage};
 
 /// What a backup, or a part of it, holds: equal summaries of two logs mean equal logs.
@@ -34,21 +34,42 @@ pub(crate) struct Fold {
     first: u64,
     /// The sequence that has no gap before it.
     next: u64,
+    records: u64,
     tree: Tree,
+    /// Leaves that are not in the tree yet.
+    growth: Growth,
     gaps: Gaps,
 }
 
 impl Fold {
     /// Begins at the log's first sequence.
     pub(crate) fn new(first: u64) -> Self {
-        Self { first, next: first, tree: Tree::new(), gaps: Gaps::default() }
+        Self {
+            first,
+            next: first,
+            records: 0,
+            tree: Tree::new(),
+            growth: Growth::default(),
+            gaps: Gaps::default(),
+        }
     }
 
     /// Adds a record, whose sequence must not lie before [`Fold::next_sequence`].
     pub(crate) fn push(&mut self, sequence: u64, leaf: Digest) {
         self.gaps.skip(self.next, sequence);
         self.next = sequence.saturating_add(1);
-        self.tree.push(leaf);
+        self.records += 1;
+        self.growth.push(0, leaf);
+        if self.growth.is_due() {
+            self.growth.settle(std::slice::from_mut(&mut self.tree));
+        }
+    }
+
+    /// Root of the records so far; more may follow.
+    pub(crate) fn root(&self) -> Digest {
+        let (mut tree, mut growth) = (self.tree.clone(), self.growth.clone());
+        growth.settle(std::slice::from_mut(&mut tree));
+        tree.root()
     }
 
     /// The lowest sequence that may follow.
@@ -57,7 +78,7 @@ impl Fold {
     }
 
     pub(crate) fn records(&self) -> u64 {
-        self.tree.len()
+        self.records
     }
 
     /// The content when the log ends at `last`; more may still be pushed.
@@ -73,7 +94,7 @@ impl Fold {
             first_sequence: if records > 0 { self.first } else { last.saturating_add(1) },
             last_sequence: last,
             gaps: gaps.into_ranges(),
-            merkle_root: self.tree.root(),
+            merkle_root: self.root(),
         }
     }
 
@@ -147,7 +168,7 @@ impl ContentFold {
 
     /// Root of the messages so far.
     pub fn root(&self) -> Digest {
-        self.fold.tree.root()
+        self.fold.root()
     }
 
     /// Ends at the log's last sequence.

@@ -7,7 +7,7 @@ use super::FormatVersion;
 use super::limits::MAX_TENANTS;
 use crate::Digest;
 use crate::json;
-use crate::merkle::Tree;
+use crate::merkle::{Growth, Tree};
 
 /// Folds lines to one tree a tenant, until there are more tenants than a trailer can say. Memory: some hundred bytes a
 /// tenant, and the ids, which together are no longer than a line.
@@ -22,11 +22,25 @@ impl Default for Tenants {
 #[derive(Default)]
 struct Trees {
     /// By tenant id, escaped as in the lines.
-    places: HashMap<Arc<[u8]>, usize>,
-    trees: Vec<(Arc<[u8]>, Tree)>,
+    places: HashMap<Arc<[u8]>, u32>,
+    trees: Vec<Tenant>,
+    /// Leaves that are not in their trees yet.
+    growth: Growth,
     /// Bytes of all ids.
     id_bytes: usize,
     recent: Recent,
+}
+
+struct Tenant {
+    /// Its id, escaped as in the lines.
+    id: Arc<[u8]>,
+    tree: Tree,
+}
+
+impl AsMut<Tree> for Tenant {
+    fn as_mut(&mut self) -> &mut Tree {
+        &mut self.tree
+    }
 }
 
 /// Places of tenants seen of late, by a cheap sum of their ids: most lines need no hash.
@@ -70,31 +84,36 @@ impl Tenants {
     }
 
     /// The heads, sorted by the bytes of the ids; `None` when there are more than a trailer can say.
-    pub(crate) fn heads(&self) -> Option<Vec<TenantHead>> {
-        self.0.as_ref().map(Trees::heads)
+    pub(crate) fn heads(&mut self) -> Option<Vec<TenantHead>> {
+        self.0.as_mut().map(Trees::heads)
     }
 }
 
 impl Trees {
     fn push(&mut self, id: &[u8], leaf: Digest) {
-        let slot = self.recent.slot(id);
-        if let Some((found, tree)) = self.trees.get_mut(*slot as usize)
-            && **found == *id
-        {
-            return tree.push(leaf);
+        let place = self.place(id);
+        self.growth.push(place, leaf);
+        if self.growth.is_due() {
+            self.growth.settle(&mut self.trees);
         }
-        let place = match self.places.get(id) {
-            Some(place) => *place,
-            None => {
-                let id: Arc<[u8]> = id.into();
-                self.id_bytes += id.len();
-                self.places.insert(Arc::clone(&id), self.trees.len());
-                self.trees.push((id, Tree::new()));
-                self.trees.len() - 1
-            }
-        };
-        *slot = u32::try_from(place).unwrap_or(u32::MAX);
-        self.trees[place].1.push(leaf);
+    }
+
+    /// Where the tree of that tenant stands; made when it is missing.
+    fn place(&mut self, id: &[u8]) -> u32 {
+        let slot = self.recent.slot(id);
+        if self.trees.get(*slot as usize).is_some_and(|tenant| *tenant.id == *id) {
+            return *slot;
+        }
+        let place = self.places.get(id).copied();
+        *slot = place.unwrap_or_else(|| {
+            let id: Arc<[u8]> = id.into();
+            let place = u32::try_from(self.trees.len()).expect("there are at most MAX_TENANTS trees and one");
+            self.id_bytes += id.len();
+            self.places.insert(Arc::clone(&id), place);
+            self.trees.push(Tenant { id, tree: Tree::new() });
+            place
+        });
+        *slot
     }
 
     /// Whether no trailer can say these, whatever else it says.
@@ -102,10 +121,11 @@ impl Trees {
         self.trees.len() > MAX_TENANTS || self.id_bytes > FormatVersion::V2.max_line_bytes()
     }
 
-    fn heads(&self) -> Vec<TenantHead> {
-        let head = |(id, tree): &(Arc<[u8]>, Tree)| {
-            let head = tree.head();
-            TenantHead { id: Arc::clone(id), records: head.len, merkle_root: head.root }
+    fn heads(&mut self) -> Vec<TenantHead> {
+        self.growth.settle(&mut self.trees);
+        let head = |tenant: &Tenant| {
+            let head = tenant.tree.head();
+            TenantHead { id: Arc::clone(&tenant.id), records: head.len, merkle_root: head.root }
         };
         let mut heads: Vec<TenantHead> = self.trees.iter().map(head).collect();
         heads.sort_by(|a, b| json::v2_decoded(&a.id).cmp(&json::v2_decoded(&b.id)));

@@ -166,3 +166,33 @@ proptest! {
         prop_assert_eq!(verify_inclusion(hash, len, &head, &proof), Err(ProofError::OutOfRange));
     }
 }
+
+/// A tree in a list of several.
+#[derive(Default)]
+struct One(Tree);
+
+impl AsMut<Tree> for One {
+    fn as_mut(&mut self) -> &mut Tree {
+        &mut self.0
+    }
+}
+
+#[test]
+fn trees_that_grow_by_many_leaves_at_once_are_those_that_grow_leaf_by_leaf() {
+    let mut together: Vec<One> = (0..3).map(|_| One::default()).collect();
+    let mut singly = together.iter().map(|_| Tree::new()).collect::<Vec<_>>();
+    let mut growth = Growth::default();
+    for number in 0..5000_u64 {
+        let tree = [0, 1, 0, 2, 0, 0, 1][(number % 7) as usize];
+        let leaf = leaf_hash(&number.to_be_bytes());
+        growth.push(tree, leaf);
+        singly[tree as usize].push(leaf);
+        // Batches of 1, 2, 3 … leaves, so that every tree is met in every state.
+        if number % 97 == number / 97 {
+            growth.settle(&mut together);
+        }
+    }
+    growth.settle(&mut together);
+    let heads: Vec<TreeHead> = together.iter().map(|one| one.0.head()).collect();
+    assert_eq!(heads, singly.iter().map(Tree::head).collect::<Vec<_>>());
+}

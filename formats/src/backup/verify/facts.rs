@@ -79,6 +79,9 @@ pub(crate) fn of_block(version: FormatVersion, block: Arc<Block>) -> BlockFacts 
             }),
         },
     }
+    if version == FormatVersion::V2 {
+        facts.hash_leaves(&block);
+    }
     facts.block = Some(block);
     facts
 }
@@ -98,6 +101,14 @@ impl BlockFacts {
         let what = String::from("the line is over the limit");
         let malformed = Some(LineFault { line: 0, offset, sequence: None, what });
         Self { lines: 1, malformed, ..Self::default() }
+    }
+
+    fn hash_leaves(&mut self, block: &Block) {
+        let mut leaves = Vec::new();
+        merkle::leaf_hashes(self.records.iter().map(|record| &block[record.span.clone()]), &mut leaves);
+        for (record, leaf) in self.records.iter_mut().zip(leaves) {
+            record.leaf = leaf;
+        }
     }
 
     fn add_v1(&mut self, block: &Block, line: u64, span: Range<usize>) {
@@ -129,7 +140,7 @@ impl BlockFacts {
                     line,
                     sequence: record.sequence,
                     time: Some(record.stored_at),
-                    leaf: merkle::leaf_hash(bytes),
+                    leaf: Digest([0; 32]),
                     tenant,
                     span,
                 });

@@ -21,6 +21,7 @@ pub(super) use facts::without_cr;
 pub(super) use hashing::sha256;
 
 use super::lines::{LastLine, LineReader};
+use super::tenants::TenantHead;
 use super::{Content, FormatVersion, Header, Records, Summary, messages::Messages};
 use crate::container::{self, Container, ContainerFault, Identity};
 use crate::{Class, Failure};
@@ -170,10 +171,11 @@ fn read_through<R: Read>(source: R, options: &VerifyOptions<'_>) -> Result<Check
         _ => Renumber::Yes,
     };
     let findings = Findings::new(&header, options.cut, renumber);
-    let outcome = pass::run(&mut reader, &header, first, options.key, findings, &watch)?;
+    let mut outcome = pass::run(&mut reader, &header, first, options.key, findings, &watch)?;
+    let tenants = outcome.findings.tenants.heads();
     let line = outcome.findings.lines + 1;
     let last = LastText::of(&outcome.last, line).ok_or_else(|| text::no_last_line(header_bytes))?;
-    let summary = conclude(header, &last, &outcome, options)?;
+    let summary = conclude(header, &last, &outcome, tenants, options)?;
     let (part_last, part) = outcome.findings.part().map_err(|ends| {
         let Cut::Through(asked) = options.cut else { unreachable!("only a number can lie beyond the end") };
         text::beyond_end(asked, ends.end, summary.header.version)
@@ -190,6 +192,7 @@ fn conclude(
     header: Header,
     last: &LastText<'_>,
     outcome: &pass::Outcome,
+    tenants: Option<Vec<TenantHead>>,
     options: &VerifyOptions<'_>,
 ) -> Result<Summary, Failure> {
     let trailer = ends::read_trailer(header.version, last)?;
@@ -197,7 +200,6 @@ fn conclude(
     let findings = &outcome.findings;
     let is_v2 = header.version == FormatVersion::V2;
     let content = is_v2.then(|| findings.content());
-    let tenants = findings.tenants.heads();
     let case = Case {
         header: &header,
         trailer: &trailer,
