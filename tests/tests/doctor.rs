@@ -120,7 +120,9 @@ fn doctor_writes_nothing_in_any_engine_or_folder() {
     let before = state();
     // PostgreSQL itself refuses every write of this session.
     let read_only = format!("{} options='-c default_transaction_read_only=on'", site.dsn());
-    let answer = Answer::of(&site, |command| drop(command.env("TRSTCTL_POSTGRES_DSN", read_only)));
+    let answer = Answer::of(&site, |command| {
+        command.env("TRSTCTL_POSTGRES_DSN", read_only);
+    });
     assert_eq!(answer.problems(), ["database mode"], "{}", answer.0.stdout);
     assert_eq!(state(), before);
 }
@@ -128,7 +130,9 @@ fn doctor_writes_nothing_in_any_engine_or_folder() {
 #[test]
 fn engine_that_does_not_answer_stops_no_other_check() {
     let site = healthy();
-    let nats = Answer::of(&site, |command| drop(command.env("TRSTCTL_NATS_URL", "nats://127.0.0.1:1")));
+    let nats = Answer::of(&site, |command| {
+        command.env("TRSTCTL_NATS_URL", "nats://127.0.0.1:1");
+    });
     assert_eq!(nats.problems(), ["nats"]);
     nats.says("stream", "not_checked", "cannot be reached").says("roles", "ok", "").says(
         "newest backup",
@@ -136,7 +140,9 @@ fn engine_that_does_not_answer_stops_no_other_check() {
         "",
     );
     let dsn = "host=127.0.0.1 port=1 user=nobody dbname=none";
-    let postgres = Answer::of(&site, |command| drop(command.env("TRSTCTL_POSTGRES_DSN", dsn)));
+    let postgres = Answer::of(&site, |command| {
+        command.env("TRSTCTL_POSTGRES_DSN", dsn);
+    });
     assert_eq!(postgres.problems(), ["postgres"]);
     postgres.says("projection", "not_checked", "cannot be reached").says("stream", "ok", "400");
     let neither = Answer::of(&site, |command| {
@@ -177,7 +183,9 @@ fn stream_that_prunes_or_has_too_few_replicas_is_found() {
         config.insert("max_age".into(), json!(86_400_000_000_000_u64 * 365));
         StreamRequests::new(&connection, STREAM).unwrap().update(&config).await.unwrap();
     });
-    let answer = Answer::of(&site, |command| drop(command.env("TRSTCTL_NATS_REPLICAS", "3")));
+    let answer = Answer::of(&site, |command| {
+        command.env("TRSTCTL_NATS_REPLICAS", "3");
+    });
     answer.says("stream settings", "problem", "max_age").says("replicas", "problem", "ask for 3");
 }
 
@@ -235,7 +243,11 @@ fn permissions_are_told_by_command() {
             .await
             .unwrap();
     });
-    let as_user = |user: &str| Answer::of(&site, |command| drop(command.env("TRSTCTL_NATS_URL", url(user))));
+    let as_user = |user: &str| {
+        Answer::of(&site, |command| {
+            command.env("TRSTCTL_NATS_URL", url(user));
+        })
+    };
     as_user("blind").says("permissions to read", "problem", "$JS.API.CONSUMER.CREATE.TRSTCTL_EVENTS");
     as_user("reader")
         .says("permissions to read", "ok", "6 subjects")
@@ -273,7 +285,9 @@ fn database_that_would_show_nothing_lags_or_runs_ahead_is_found() {
 fn database_without_roles_and_tables_is_told_with_the_statements() {
     let mut site = healthy();
     site.lose_database();
-    let answer = Answer::of(&site, |command| drop(command.env("TRSTCTL_MIGRATE_AUTO", "false")));
+    let answer = Answer::of(&site, |command| {
+        command.env("TRSTCTL_MIGRATE_AUTO", "false");
+    });
     answer.says("roles", "problem", "GRANT").says("newest backup", "ok", "");
 }
 
@@ -281,7 +295,9 @@ fn database_without_roles_and_tables_is_told_with_the_statements() {
 fn key_files_are_read_as_a_command_would_read_them() {
     let site = healthy();
     let with = |path: PathBuf| {
-        Answer::of(&site, |command| drop(command.env("TRSTCTL_AUDIT_SIGNING_KEY_FILE", path)))
+        Answer::of(&site, |command| {
+            command.env("TRSTCTL_AUDIT_SIGNING_KEY_FILE", path);
+        })
     };
     let key = site.path("audit.key");
     fs::set_permissions(&key, Permissions::from_mode(0o644)).unwrap();
@@ -296,9 +312,11 @@ fn key_files_are_read_as_a_command_would_read_them() {
     symlink("..data/key", site.path("mount/key")).unwrap();
     with(site.path("mount/key")).says("audit key", "ok", "readable");
     with(site.path("nowhere")).says("audit key", "problem", "nowhere");
-    Answer::of(&site, |command| drop(command.env_remove("TRSTCTL_AUDIT_SIGNING_KEY_FILE")))
-        .says("audit key", "warning", "not tampering")
-        .says("newest backup", "problem", "key_missing");
+    Answer::of(&site, |command| {
+        command.env_remove("TRSTCTL_AUDIT_SIGNING_KEY_FILE");
+    })
+    .says("audit key", "warning", "not tampering")
+    .says("newest backup", "problem", "key_missing");
 }
 
 #[test]

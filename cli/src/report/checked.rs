@@ -9,7 +9,10 @@ pub fn checked(object: &Value) -> String {
     let items: Vec<(bool, String)> = match text_of(object, "command") {
         "demo" => list_of(object, "checks")
             .iter()
-            .map(|check| (check["ok"] == true, text_of(check, "check").to_owned()))
+            .map(|check| match (check["ok"] == true, text_of(check, "check")) {
+                (true, what) => (true, what.to_owned()),
+                (false, what) => (false, format!("This does not hold: {what}")),
+            })
             .collect(),
         "restore" if object.get("log").is_some() => of_restore(object),
         "verify" if list_of(object, "files").iter().all(|file| file["error"].is_null()) => of_verify(object),
@@ -18,9 +21,9 @@ pub fn checked(object: &Value) -> String {
     if items.is_empty() {
         return String::new();
     }
-    let item = |(holds, what): &(bool, String)| match holds {
-        true => format!("<li class=\"holds\">{}</li>\n", escaped(what)),
-        false => format!("<li class=\"fails\"><strong>Not so:</strong> {}</li>\n", escaped(what)),
+    let item = |(holds, what): &(bool, String)| {
+        let class = if *holds { "holds" } else { "fails" };
+        format!("<li class=\"{class}\">{}</li>\n", escaped(what))
     };
     let list: String = items.iter().map(item).collect();
     section("checked", "What was checked", &format!("<ul class=\"checks\">\n{list}</ul>\n"))
@@ -40,32 +43,51 @@ fn of_verify(object: &Value) -> Vec<(bool, String)> {
     }
     let mut items: Vec<_> = items.into_iter().map(|item| (true, item.to_owned())).collect();
     let authentic = files.iter().all(|file| file["authenticated"] == true);
-    items.push((authentic, "The message authentication code holds under the key of this host.".to_owned()));
+    items.push(match authentic {
+        true => (true, "The message authentication code holds under the key of this host.".to_owned()),
+        false => {
+            (false, "No message authentication code was checked: this cannot tell tampering.".to_owned())
+        }
+    });
     items
 }
 
 fn of_restore(object: &Value) -> Vec<(bool, String)> {
     let mut items = vec![
-        (true, "The whole backup was verified before anything was written.".to_owned()),
-        (object["authenticated"] == true, "The backup is authenticated by the key of this host.".to_owned()),
+        (true, "The whole backup was verified before anything was written."),
+        match object["authenticated"] == true {
+            true => (true, "The backup is authenticated by the key of this host."),
+            false => (false, "The backup was accepted on its checksum: this cannot tell tampering."),
+        },
         (
             true,
-            "The live log was read back completely: each sequence was delivered, or is confirmed deleted."
-                .to_owned(),
+            "The live log was read back completely: each sequence was delivered, or is confirmed deleted.",
         ),
-        (
-            object["exact"] == true,
-            "Sequence, subject, headers, payload and store time of each message are those of the backup."
-                .to_owned(),
-        ),
+        match object["exact"] == true {
+            true => (
+                true,
+                "Sequence, subject, headers, payload and store time of each message are those of the backup.",
+            ),
+            false => (
+                false,
+                "Not all of sequence, subject, headers, payload and store time are those of the backup: see the notes.",
+            ),
+        },
     ];
     if let Some(rebuild) = object.get("rebuild").filter(|rebuild| rebuild.is_object()) {
-        let faults = number_of(rebuild, "faults").unwrap_or_default();
-        items.push((faults == 0, "Every event could be applied to the read model.".to_owned()));
-        let whole = list_of(rebuild, "dangling").is_empty();
-        items.push((whole, "Every reference of the read model leads to a row.".to_owned()));
+        items.push(match number_of(rebuild, "faults") {
+            Some(1..) => (
+                false,
+                "Some events could not be applied to the read model: see read_model.projection_faults.",
+            ),
+            _ => (true, "Every event could be applied to the read model."),
+        });
+        items.push(match list_of(rebuild, "dangling").is_empty() {
+            true => (true, "Every reference of the read model leads to a row."),
+            false => (false, "Some references of the read model lead to no row: see the notes."),
+        });
     }
-    items
+    items.into_iter().map(|(holds, what)| (holds, what.to_owned())).collect()
 }
 
 /// Commands that check it again.

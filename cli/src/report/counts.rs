@@ -44,7 +44,8 @@ fn over_time(histogram: &Value) -> String {
     let width = text::duration(std::time::Duration::from_millis(
         number_of(histogram, "width_ms").unwrap_or_default(),
     ));
-    let label = format!("{} columns of {width}, at most {} events in one", counts.len(), number(most));
+    let columns_words = text::plural(counts.len() as u64, "column");
+    let label = format!("{columns_words} of {width}, at most {} in one", text::plural(most, "event"));
     format!(
         "<figure class=\"over-time\">\n<figcaption>Over time: {label}</figcaption>\n<svg viewBox=\"0 0 1000 100\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"Events over time, {label}\">{columns}</svg>\n<p>{} <span>{}</span></p>\n</figure>\n",
         instant(text_of(first, "from")),

@@ -62,7 +62,7 @@ mod tests {
                  "by_tenant": {"counts": [{"name": "t", "records": 2}, {"name": "", "records": 1}]},
                  "histogram": {"width_ms": 60000, "bins": [{"from": "2026-01-02T03:00:00Z", "records": 3}]},
                  "by_type": {"counts": [{"name": "owner.created", "records": 2}], "other": {"records": 1}}},
-                {"path": "b.jsonl", "error": {"class": "damaged", "message": "m", "hint": "h"}},
+                {"path": "b.jsonl", "error": {"class": "damaged", "message": "m", "hint": "h", "file": "b.jsonl", "line": 3, "offset": 448, "sequence": 7}},
             ],
             "phases": [{"name": "verify", "unit": "bytes", "count": 2000, "elapsed_ms": 10}],
         })
@@ -157,7 +157,7 @@ mod tests {
             "1 dangling reference in <code>a.b -&gt; c.d</code>",
             "<li>v</li>",
             "trstctl-dr backup --through 5 --output check.jsonl\ncd",
-            "Not so:</strong> Every event could be applied",
+            "<li class=\"fails\">Some events could not be applied",
         ] {
             assert!(restore.contains(fact), "no {fact}");
         }

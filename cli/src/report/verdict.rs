@@ -33,7 +33,8 @@ pub fn banner(object: &Value) -> String {
         symbol.replace("NAME", name),
         escaped(&verdict.headline),
         escaped(&verdict.meaning),
-        failure(object.get("error").unwrap_or(&Value::Null))
+        // Of several files, each tells its own.
+        if list_of(object, "files").len() > 1 { String::new() } else { failure(&object["error"]) }
     )
 }
 
@@ -63,7 +64,10 @@ impl Verdict {
         }
         let mut verdict = Self::of_class(class);
         if files.len() > 1 {
+            let first =
+                files.iter().find(|file| !file["error"].is_null()).map_or("", |file| text_of(file, "path"));
             verdict.headline = format!("{whole} of {} backups are whole", files.len());
+            verdict.meaning = format!("{first}: {}", verdict.meaning);
         }
         verdict
     }

@@ -88,8 +88,8 @@ fn space(folder: &Path, log_bytes: Option<u64>, newest: Option<&Found>) -> Check
         Ok(disk) => disk.f_bavail.saturating_mul(disk.f_frsize),
         Err(error) => return Check::not_checked(name, format!("the file system does not tell: {error}")),
     };
-    let by_log = log_bytes.map(|bytes| bytes / 5 * 7);
-    let by_last = newest.map(|found| found.len_bytes / 5 * 6);
+    let by_log = log_bytes.map(|bytes| (bytes / 5).saturating_mul(7));
+    let by_last = newest.map(|found| (found.len_bytes / 5).saturating_mul(6));
     let Some(needed) = by_log.max(by_last) else {
         return Check::not_checked(
             name,

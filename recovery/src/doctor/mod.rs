@@ -89,7 +89,7 @@ struct LogFacts {
 /// Runs every check, in the order of the report.
 pub async fn examine(site: Site) -> Vec<Check> {
     let (mut checks, facts) = log_server::examine(&site).await;
-    let database = site.database.as_ref().map(Clone::clone).map_err(Clone::clone);
+    let database = site.database.clone();
     let (migrate, clock, last_sequence) = (site.migrate, site.clock, facts.last_sequence);
     let of_database = crate::blocking(move || Ok(postgres::examine(database, migrate, clock, last_sequence)));
     checks.extend(of_database.await.unwrap_or_else(|failure| vec![Check::failed("postgres", &failure)]));
