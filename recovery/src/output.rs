@@ -38,6 +38,9 @@ impl Output {
         if existing == Existing::Refuse && path.symlink_metadata().is_ok() {
             return Err(exists(path));
         }
+        if path.symlink_metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_symlink()) {
+            return Err(not_a_file(path));
+        }
         let folder = folder(path);
         remove_abandoned(folder);
         let partial = locked_partial(folder).map_err(|error| failed(&path.display().to_string(), &error))?;
@@ -122,6 +125,17 @@ fn exists(path: &Path) -> Failure {
         Class::Usage,
         format!("{name} exists already"),
         "Choose another name, or replace it with --force.",
+    )
+    .in_file(name)
+}
+
+/// Replacing a device or a named pipe would take it away from everybody.
+fn not_a_file(path: &Path) -> Failure {
+    let name = path.display().to_string();
+    Failure::new(
+        Class::Usage,
+        format!("{name} is a folder, a device or a pipe, and no file to replace"),
+        "Name a file with --output.",
     )
     .in_file(name)
 }

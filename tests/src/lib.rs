@@ -6,6 +6,7 @@ mod proxy;
 mod running;
 mod scale;
 mod site;
+mod small_disk;
 
 pub use backup::{records, records_without_times, trailer};
 pub use program::{Run, binary, program};
@@ -13,3 +14,4 @@ pub use proxy::{Action, Fault, Pick, Proxy, Speech, Way};
 pub use running::Running;
 pub use scale::{Chance, cases, instants, is_whole};
 pub use site::{Site, flip_byte, seed_at};
+pub use small_disk::SmallDisk;

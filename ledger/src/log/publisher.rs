@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use trstctl_formats::{Class, Failure, StoredMessage};
 
 use super::config::PUBLISH_DUPLICATE_WINDOW;
-use crate::wire::{ApiRefusal, Connection, Message, Subscription};
+use crate::wire::{ApiRefusal, Connection, MORE_STORAGE, Message, Subscription, code};
 
 /// Publishes under way; servers queue 10,000.
 const WINDOW_MESSAGES: usize = 4_096;
@@ -201,7 +201,12 @@ fn read(answer: &Message, sequence: u64, target: u64) -> Result<Outcome, Failure
     match acknowledgement {
         Acknowledgement { error: Some(refusal), .. } => refused(
             format!("the server refused message {sequence}: {} ({})", refusal.description, refusal.err_code),
-            "Restore the log as an archive (without --method publish), which takes every message as it is.",
+            match refusal.err_code {
+                code::INSUFFICIENT_RESOURCES | code::STORAGE_EXCEEDED | code::STORE_FAILED => MORE_STORAGE,
+                _ => {
+                    "Restore the log as an archive (without --method publish), which takes every message as it is."
+                }
+            },
         ),
         Acknowledgement { duplicate: true, .. } => Ok(Outcome::Duplicate(sequence)),
         Acknowledgement { seq, .. } if seq != target => refused(

@@ -3,7 +3,7 @@
 use trstctl_formats::{Class, Failure};
 
 use crate::log::LogError;
-use crate::wire::{ApiError, code};
+use crate::wire::{ApiError, MORE_STORAGE, code};
 
 /// When the refusal came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub(super) fn failure(error: ApiError, stream: &str, stage: Stage) -> Failure {
         code::STORAGE_EXCEEDED | code::INSUFFICIENT_RESOURCES => Failure::new(
             Class::Refused,
             format!("there is not enough storage for {stream}: {said}"),
-            "Give the NATS server more disk, or raise the JetStream limits of the server or the account.",
+            MORE_STORAGE,
         ),
         _ => Failure::new(
             Class::Refused,

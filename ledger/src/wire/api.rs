@@ -98,14 +98,16 @@ impl From<ApiError> for LogError {
     }
 }
 
+/// What helps against a full disk or account. A server measures its disk when it starts.
+pub(crate) const MORE_STORAGE: &str = "Give the NATS server more disk and start it again, or raise the JetStream limits of the \
+    server or the account; then run the same command again.";
+
 fn hint(err_code: u32) -> &'static str {
     match err_code {
         code::NOT_ENABLED | code::NOT_ENABLED_FOR_ACCOUNT => {
             "Enable JetStream on the server and for this account, or check the JetStream domain."
         }
-        code::INSUFFICIENT_RESOURCES | code::STORAGE_EXCEEDED | code::STORE_FAILED => {
-            "Give the NATS server more disk, or raise the JetStream limits of the server or the account."
-        }
+        code::INSUFFICIENT_RESOURCES | code::STORAGE_EXCEEDED | code::STORE_FAILED => MORE_STORAGE,
         code::TEMPORARILY_UNAVAILABLE => {
             "Wait until the JetStream cluster has a leader, then run the same command again."
         }

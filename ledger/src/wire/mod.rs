@@ -27,6 +27,7 @@ mod server_url;
 mod subscription;
 mod tls;
 
+pub(crate) use api::MORE_STORAGE;
 pub use api::{ApiError, ApiRefusal, code, read_answer};
 pub use connection::Connection;
 pub use message::Message;
