@@ -212,12 +212,15 @@ fn paused(events: u64) -> (Site, Proxy, Running) {
     (site, proxy, run)
 }
 
+/// What is done meanwhile, and its name.
+type Change<T> = (&'static str, fn(&T));
+
 /// Long enough that the second pass cannot have read to the end ahead of the server.
 const LONG: u64 = 60_000;
 
 #[test]
 fn file_changed_between_verification_and_restore_leaves_no_log() {
-    let changes: [(&str, fn(&Path)); 2] = [
+    let changes: [Change<Path>; 2] = [
         ("a bit", |path| flip_byte(path, path.metadata().unwrap().len() - 100_000)),
         ("shorter", |path| {
             let file = File::options().write(true).open(path).unwrap();
@@ -237,7 +240,7 @@ fn file_changed_between_verification_and_restore_leaves_no_log() {
 
 #[test]
 fn restore_writes_what_it_verified_though_the_name_leads_elsewhere_meanwhile() {
-    let changes: [(&str, fn(&Site)); 3] = [
+    let changes: [Change<Site>; 3] = [
         ("link swapped", |site| {
             fs::write(site.path("other.jsonl"), "another file").unwrap();
             fs::remove_file(site.path("a.jsonl")).unwrap();
