@@ -47,6 +47,8 @@ pub enum Command {
     Verify(Verify),
     /// Tell what is in a backup, or stream its events; needs no server
     Inspect(Inspect),
+    /// Show that an earlier backup is the beginning of a later one's history
+    Prove(Prove),
     /// Put a backup into an empty log and prove that it is there
     Restore(Restore),
     /// Make the read model anew from the log, readers undisturbed
@@ -71,6 +73,7 @@ impl Command {
             Command::Backup(_) => "backup",
             Command::Verify(_) => "verify",
             Command::Inspect(_) => "inspect",
+            Command::Prove(_) => "prove",
             Command::Restore(_) => "restore",
             Command::Rebuild(_) => "rebuild",
             Command::Diff(_) => "diff",
@@ -116,6 +119,15 @@ pub struct Backup {
     /// Accept a log that holds no event
     #[arg(long)]
     pub allow_empty: bool,
+    /// Prove that the log extends this earlier backup or tree head [default: the head in the output's folder that reaches furthest]
+    #[arg(long, value_name = "FILE")]
+    pub after: Option<PathBuf>,
+    /// Accept that the log does not extend the earlier backup, and record why
+    #[arg(long, value_name = "REASON")]
+    pub new_history: Option<String>,
+    /// What to believe of the earlier backup; the new one is authenticated with the configured key.
+    #[command(flatten)]
+    pub trust: TrustArgs,
 }
 
 /// What this host may believe of a backup file.
@@ -201,6 +213,20 @@ pub struct Inspect {
     #[arg(long, value_name = "SEQ")]
     pub to: Option<u64>,
     /// What to believe.
+    #[command(flatten)]
+    pub trust: TrustArgs,
+}
+
+/// `trstctl-dr prove`
+#[derive(Debug, Args)]
+pub struct Prove {
+    /// The earlier backup, or its tree head
+    #[arg(value_name = "OLD")]
+    pub old: PathBuf,
+    /// The later backup
+    #[arg(value_name = "NEW")]
+    pub new: PathBuf,
+    /// What to believe of both.
     #[command(flatten)]
     pub trust: TrustArgs,
 }

@@ -52,11 +52,19 @@ const WRITTEN: &[Written] = &[
              a file that appears whole or not at all, with mode 0600.",
             "The log is never created or changed. A server without the stream, or with an empty one, is an error, since it is more often the wrong \
              server than a new one.",
+            "Beside the file goes its tree head, <name>.head: size, root and cut. Each backup proves while it is written that it extends the earlier one: what --after names, \
+             else the head in the output's folder that reaches furthest for the same stream and deployment. A log that lost, changed or deleted messages since ends the run with \
+             history_differs (exit status 7) and writes nothing. --new-history accepts the break and records the reason; later backups go after it. A head that cannot be \
+             believed is an error, never passed over in silence. --key-file, --allow-unkeyed, --allow-unverified-mac and --identity concern the earlier backup only.",
         ],
         examples: &[
             (
                 "Into $TRSTCTL_BACKUP_DIR, compressed and encrypted:",
                 "trstctl-dr backup --compress --recipient age1…",
+            ),
+            (
+                "After an erasure that was ordered, with the earlier backup on another disk:",
+                "trstctl-dr backup --after /mnt/vault/events.jsonl --new-history \"erased by order 12/26\"",
             ),
             ("For the Go implementation:", "trstctl-dr backup --format-version 1 --output events-v1.jsonl"),
         ],
@@ -95,6 +103,20 @@ const WRITTEN: &[Written] = &[
                 "Every revocation of a tenant in March:",
                 "trstctl-dr inspect --events --type '*.revoked' --tenant 00000000-0000-4000-8000-00000000000a \\\n    --since 2026-03-01T00:00:00Z --until 2026-03-31T23:59:59Z events.jsonl",
             ),
+        ],
+    },
+    Written {
+        command: "prove",
+        description: &[
+            "Verifies both, then shows by a consistency proof (RFC 9162) that the old one is the beginning of the new one's history: its records are the first ones of the new one, \
+             nothing stands in its gaps, and the new one reaches as far. The old one may be a tree head (<name>.head), also one that somebody else kept.",
+            "Otherwise exit status 7, and the first sequence where they part; with a tree head, the range that it can tell. A message deleted in between is named. \
+             --json has the roots and the hashes of the proof.",
+            "Two backups of version 1 are compared by the number of their records, since that version keeps no sequences.",
+        ],
+        examples: &[
+            ("For the auditor who kept last year's head:", "trstctl-dr prove 2025.jsonl.head events.jsonl"),
+            ("What has changed since:", "trstctl-dr prove --json old.jsonl new.jsonl"),
         ],
     },
     Written {
@@ -217,6 +239,7 @@ const FILES: &[(&str, &str)] = &[
         "$TRSTCTL_BACKUP_DIR/trstctl-events-<UTC time>.jsonl",
         "A backup. Ends in .jsonl.zst when compressed, .jsonl.age or .jsonl.zst.age when encrypted.",
     ),
+    ("<backup>.head", "The tree head of a backup: what the next one must extend (docs/format/tree-head.md)."),
     (".trstctl-*.partial", "What a killed backup left; the next one into the same folder removes it."),
 ];
 

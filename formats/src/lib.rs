@@ -1,4 +1,4 @@
-//! The bytes and types of trstctl: event envelope, backup stream, stream archive.
+//! The bytes and types of trstctl: event envelope, backup stream and its tree head, stream archive.
 //!
 //! Everything here is synchronous and works on `Read`, `Write` and `Seek`: no network, no clock, no file system.
 //! What was checked is another type than what was not: only [`backup::verify`] makes a [`backup::Verified`].
@@ -12,6 +12,8 @@ mod digest;
 mod envelope;
 pub mod event;
 mod failure;
+pub mod head;
+pub mod history;
 mod json;
 pub mod merkle;
 mod message;

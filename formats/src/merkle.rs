@@ -5,6 +5,7 @@
 //! its right edge are ever needed: one for each bit of n that is set.
 //! Proofs are those of RFC 9162, sections 2.1.3 and 2.1.4.
 
+mod blocks;
 mod growth;
 
 use sha2::{Digest as _, Sha256};
@@ -16,6 +17,8 @@ pub(crate) use growth::Growth;
 /// Prefixes that keep leaves and nodes apart.
 const LEAF: u8 = 0x00;
 const NODE: u8 = 0x01;
+
+pub use blocks::{Block, BlockTree, Blocks, MAX_BLOCKS};
 
 /// Hash of a leaf: in a version 2 backup, of a record line without its newline.
 pub fn leaf_hash(bytes: &[u8]) -> Digest {

@@ -1,16 +1,20 @@
 //! Backup: pin the cut, stream the log through the writer into a file that appears whole or not at all.
 //!
+//! Beside it goes its tree head, last of all; a log that does not extend the earlier backup's history gives neither.
 //! The network is read on one thread while another encodes, hashes and writes; between them stand a few batches.
 
-use std::path::PathBuf;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use trstctl_formats::backup::{BackupKey, FormatVersion, Header, Summary, WriteError, Writer};
 use trstctl_formats::container::{self, Compression, Recipient};
+use trstctl_formats::head::{Head, NewHistory};
 use trstctl_formats::{Class, Failure, StoreTime, StoredMessage};
 use trstctl_ledger::log::{EventLog, LogReader, LogState};
 
+use crate::history::{self, Compared, Comparison, Expected};
 use crate::internal;
 use crate::output::{Existing, Output};
 use crate::progress::{Phase, Phases, Progress, Unit};
@@ -57,6 +61,12 @@ pub enum Empty {
 /// A finished backup.
 #[derive(Debug)]
 pub struct BackupReport {
+    /// The tree head beside the file; `None` in version 1.
+    pub head: Option<PathBuf>,
+    /// What the comparison with the earlier backup has shown; `None` when there was none.
+    pub compared: Option<Compared>,
+    /// The break that was accepted, when there was one to accept.
+    pub new_history: Option<NewHistory>,
     /// What the file says.
     pub summary: Summary,
     /// Length of the file on disk.
@@ -65,24 +75,90 @@ pub struct BackupReport {
     pub phases: Vec<Phase>,
 }
 
-/// Writes a backup of the log. Dropping the future, or a failure, leaves nothing behind.
+/// Writes a backup of the log that is held against no earlier one. Dropping the future, or a failure, leaves nothing behind.
 pub async fn backup<L: EventLog>(
     log: &L,
     options: BackupOptions,
     progress: Arc<dyn Progress>,
 ) -> Result<BackupReport, Failure> {
+    backup_after(log, options, Expected::default(), progress).await
+}
+
+/// Writes a backup of the log that extends the earlier one, and its tree head. Dropping the future, or a failure, leaves
+/// nothing behind.
+///
+/// # Errors
+/// `history_differs` when the log does not extend the earlier backup, unless that was accepted.
+pub async fn backup_after<L: EventLog>(
+    log: &L,
+    options: BackupOptions,
+    expected: Expected,
+    progress: Arc<dyn Progress>,
+) -> Result<BackupReport, Failure> {
     let state = log.state().await?;
     let header = header(&state, &options)?;
+    if let Some((path, earlier)) = &expected.earlier {
+        history::same_log(path, earlier.head(), &options.stream, options.deployment_id.as_deref())?;
+    }
+    let head_path = history::head_path(&options.output);
     let output = Output::create(&options.output, options.existing)?;
     let mut phases = Phases::new(progress);
     let running = phases.begin("back up", Some(state.messages), Unit::Events);
-    let (summary, output) = copy(log, header, output, options, running.progress()).await?;
-    running.end(summary.records);
+    let key = options.key.clone();
+    let name = options.output.file_name().map(|name| name.to_string_lossy().into_owned());
+    let job = Job { header, options, expected };
+    let written = copy(log, job, state.last_sequence, output, running.progress()).await?;
+    running.end(written.summary.records);
+    keeps_reach(&head_path, &written)?;
+    let Written { summary, output, compared, new_history } = written;
     let running = phases.begin("flush to disk", None, Unit::Bytes);
+    let head = Head::of(&summary, &name.unwrap_or_default(), new_history.clone());
+    let head = head.map(|head| (head_path, head.write(key.as_ref())));
     // Not to be dropped halfway: a stopped run must not leave a file that it does not report.
-    let file_bytes = tokio::task::block_in_place(|| output.publish())?;
+    let file_bytes = tokio::task::block_in_place(|| publish(output, head.as_ref()))?;
     running.end(file_bytes);
-    Ok(BackupReport { summary, file_bytes, phases: phases.into_report() })
+    let head = head.map(|(path, _)| path);
+    Ok(BackupReport { head, compared, new_history, summary, file_bytes, phases: phases.into_report() })
+}
+
+/// The head of a file that is replaced must not reach further than the new one: the next backup would have less to extend.
+fn keeps_reach(head_path: &Path, written: &Written) -> Result<(), Failure> {
+    let header = &written.summary.header;
+    if header.version == FormatVersion::V1 || written.new_history.is_some() || !head_path.is_file() {
+        return Ok(());
+    }
+    // One that cannot be read was accepted by the operator, or is no head.
+    let Ok(old) = history::read_head(head_path) else { return Ok(()) };
+    let old = old.claims();
+    if !old.is_of(&header.stream, header.deployment_id.as_deref())
+        || old.event_cut_sequence <= header.event_cut_sequence
+    {
+        return Ok(());
+    }
+    let name = head_path.display().to_string();
+    let message = format!(
+        "{name} reaches up to sequence {}, and this backup only up to {}",
+        old.event_cut_sequence, header.event_cut_sequence
+    );
+    let hint = "Write it to a file of another name: later backups must still extend what the other one held.";
+    Err(Failure::new(Class::Usage, message, hint).in_file(name))
+}
+
+/// Gives the backup its name, then its head: what can fail in the head's writing fails before.
+fn publish(output: Output, head: Option<&(PathBuf, Vec<u8>)>) -> Result<u64, Failure> {
+    let Some((path, bytes)) = head else { return output.publish() };
+    let mut head = Output::create(path, Existing::Replace)?;
+    let name = path.display().to_string();
+    head.write_all(bytes).map_err(|error| crate::output::failed(&name, &error))?;
+    head.sync()?;
+    let file_bytes = output.publish()?;
+    head.publish().map_err(|failure| {
+        let message = format!("the backup is whole and has its name, but its tree head has not: {failure}");
+        let hint = "The backup can be used. Make room for its head, and take another backup: until then the next one is held \
+                    against the head before.";
+        Failure::new(Class::OutputFailed, message, hint).in_file(name)
+    })?;
+    Ok(file_bytes)
 }
 
 /// Pins the cut and refuses what would not be a backup.
@@ -112,17 +188,36 @@ fn header(state: &LogState, options: &BackupOptions) -> Result<Header, Failure> 
     })
 }
 
-/// Reads here, writes on a thread of its own, and waits for both.
+/// What the writing thread works on.
+struct Job {
+    header: Header,
+    options: BackupOptions,
+    expected: Expected,
+}
+
+/// What it gives back.
+struct Written {
+    summary: Summary,
+    output: Output,
+    compared: Option<Compared>,
+    new_history: Option<NewHistory>,
+}
+
+/// Reads here, writes on a thread of its own, and waits for both. What lies behind the cut (`--through`) is read as far as
+/// the earlier backup went: it is compared, and not written.
 async fn copy<L: EventLog>(
     log: &L,
-    header: Header,
+    job: Job,
+    log_last: u64,
     output: Output,
-    options: BackupOptions,
     progress: &dyn Progress,
-) -> Result<(Summary, Output), Failure> {
-    let (from, through) = (header.first_sequence, header.event_cut_sequence);
+) -> Result<Written, Failure> {
+    let (from, cut) = (job.header.first_sequence, job.header.event_cut_sequence);
+    let earlier_cut =
+        job.expected.earlier.as_ref().map_or(0, |(_, earlier)| earlier.head().event_cut_sequence);
+    let through = cut.max(earlier_cut.min(log_last));
     let (batches, queue) = mpsc::channel(QUEUE);
-    let writer = tokio::task::spawn_blocking(move || write(queue, &header, output, &options));
+    let writer = tokio::task::spawn_blocking(move || write(queue, job, through, output));
     let read = read(log, from, through, batches, progress).await;
     let written = writer.await.map_err(|_| internal("the thread that writes has stopped"))?;
     // A writer that failed closes the queue, which stops the reader: its failure is the cause.
@@ -163,21 +258,32 @@ async fn read<L: EventLog>(
     batches.send(Batch::Complete).await.map_err(|_| Stopped::WriterGone)
 }
 
+/// Writes what comes out of the queue, and holds it against the earlier backup; the log was read up to `through`.
 fn write(
     mut queue: mpsc::Receiver<Batch>,
-    header: &Header,
+    job: Job,
+    through: u64,
     output: Output,
-    options: &BackupOptions,
-) -> Result<(Summary, Output), Failure> {
+) -> Result<Written, Failure> {
+    let Job { header, options, expected } = job;
     let path = options.output.display().to_string();
     let failed = |error| write_failure(error, &path);
     let sealed = container::seal(output, options.compression, &options.recipients)
         .map_err(|error| failed(error.into()))?;
-    let mut writer = Writer::create(sealed, header, options.key.as_ref()).map_err(failed)?;
+    let mut writer = Writer::create(sealed, &header, options.key.as_ref()).map_err(failed)?;
+    let mut comparison = Comparison::new(expected)?;
+    let mut against = comparison.begin()?;
     loop {
         match queue.blocking_recv() {
             Some(Batch::Messages(batch)) => {
-                batch.iter().try_for_each(|message| writer.append(message)).map_err(failed)?
+                for message in &batch {
+                    if message.sequence <= header.event_cut_sequence {
+                        writer.append(message).map_err(failed)?;
+                        against.push(message, writer.last_leaf())?;
+                    } else {
+                        against.push(message, None)?;
+                    }
+                }
             }
             Some(Batch::Complete) => break,
             None => {
@@ -189,9 +295,11 @@ fn write(
             }
         }
     }
+    let difference = against.finish(through)?;
+    let (compared, new_history) = comparison.conclude(difference);
     let (sealed, summary) = writer.finish().map_err(failed)?;
     let output = sealed.finish().map_err(|error| failed(error.into()))?;
-    Ok((summary, output))
+    Ok(Written { summary, output, compared, new_history })
 }
 
 fn write_failure(error: WriteError, path: &str) -> Failure {

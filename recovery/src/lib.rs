@@ -1,14 +1,16 @@
-//! The flows backup, restore and rebuild, and the calm-day check: what `trstctl-dr` and the server both run.
+//! The flows backup, inspect, prove, restore and rebuild, and the calm-day check: what `trstctl-dr` and the server both run.
 //!
 //! Each flow can be shown as a [`plan::Plan`] before it runs, tells how far it is through [`progress::Progress`], and ends
 //! in a report. Nothing here prints, reads the environment, or decides a path: the caller does.
 
 pub mod backup;
 pub mod doctor;
+pub mod history;
 pub mod inspect;
 pub mod output;
 pub mod plan;
 pub mod progress;
+pub mod prove;
 pub mod rebuild;
 pub mod restore;
 pub mod secret;

@@ -47,6 +47,12 @@ impl Output {
         Ok(Self { partial, path: path.to_owned(), existing })
     }
 
+    /// Flushes what was written so far to disk.
+    pub fn sync(&self) -> Result<(), Failure> {
+        let failed = |error| failed(&self.path.display().to_string(), &error);
+        self.partial.as_file().sync_all().map_err(failed)
+    }
+
     /// Flushes file and folder to disk, gives the file its name, and answers its length in bytes.
     pub fn publish(self) -> Result<u64, Failure> {
         let Self { partial, path, existing } = self;

@@ -37,6 +37,7 @@ fn no_line_is_wider_than_80_columns() {
     narrow(&site, &["backup", "--output", "b.jsonl"]);
     narrow(&site, &["verify", "a.jsonl", "b.jsonl"]);
     narrow(&site, &["inspect", "--all", "a.jsonl"]);
+    narrow(&site, &["prove", "a.jsonl", "b.jsonl"]);
     narrow(&site, &["rebuild"]);
     narrow(&site, &["diff"]);
     site.sql("DELETE FROM read_model.owners; UPDATE read_model.identities SET name = 'x'");
@@ -94,6 +95,7 @@ fn json_has_exactly_the_documented_keys() {
     assert_documented("backup", &site.dr(&["backup", "--json", "--output", "b.jsonl"]));
     assert_documented("verify", &site.dr(&["verify", "--json", "a.jsonl"]));
     assert_documented("inspect", &site.dr(&["inspect", "--json", "a.jsonl"]));
+    assert_documented("prove", &site.dr(&["prove", "--json", "a.jsonl.head", "b.jsonl"]));
     assert_documented("rebuild", &site.dr(&["rebuild", "--json"]));
     assert_documented("diff", &site.dr(&["diff", "--json"]));
     site.lose_log(NatsOptions::default());

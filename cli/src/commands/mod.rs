@@ -7,6 +7,7 @@ mod diff;
 mod doctor;
 mod inspect;
 mod manifest;
+mod prove;
 mod rebuild;
 mod restore;
 mod verify;
@@ -18,9 +19,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use trstctl_formats::backup::{Allow, BackupKey};
+use trstctl_formats::history::Difference;
 use trstctl_formats::{Class, Failure, container};
 use trstctl_recovery::progress::Progress;
 use trstctl_recovery::secret;
@@ -48,6 +51,7 @@ fn dispatch(context: &Context, command: Command) -> Result<Outcome, Failure> {
         Command::Backup(args) => backup::run(context, args),
         Command::Verify(args) => verify::run(context, &args),
         Command::Inspect(args) => inspect::run(context, &args),
+        Command::Prove(args) => prove::run(context, &args),
         Command::Restore(args) => restore::run(context, &args),
         Command::Rebuild(args) => rebuild::run(context, &args),
         Command::Diff(args) => diff::run(context, &args),
@@ -141,6 +145,16 @@ impl Context {
             identities,
         })
     }
+}
+
+/// Where two histories part.
+fn difference_json(difference: &Difference) -> Value {
+    serde_json::json!({
+        "kind": difference.kind.name(),
+        "from": difference.from,
+        "to": difference.to,
+        "common_through": difference.common_through,
+    })
 }
 
 fn allow(given: bool) -> Allow {

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::limits::MAX_GAP_RANGES;
 use super::record_v2::{self, Scratch};
-use crate::merkle::{self, Growth, Tree};
+use crate::merkle::{self, BlockTree, Blocks};
 use crate::{Digest, StoredMessage};
 
 /// What a backup, or a part of it, holds: equal summaries of two logs mean equal logs.
@@ -34,42 +34,26 @@ pub(crate) struct Fold {
     first: u64,
     /// The sequence that has no gap before it.
     next: u64,
-    records: u64,
-    tree: Tree,
-    /// Leaves that are not in the tree yet.
-    growth: Growth,
+    tree: BlockTree,
     gaps: Gaps,
 }
 
 impl Fold {
     /// Begins at the log's first sequence.
     pub(crate) fn new(first: u64) -> Self {
-        Self {
-            first,
-            next: first,
-            records: 0,
-            tree: Tree::new(),
-            growth: Growth::default(),
-            gaps: Gaps::default(),
-        }
+        Self { first, next: first, tree: BlockTree::default(), gaps: Gaps::default() }
     }
 
     /// Adds a record, whose sequence must not lie before [`Fold::next_sequence`].
     pub(crate) fn push(&mut self, sequence: u64, leaf: Digest) {
         self.gaps.skip(self.next, sequence);
         self.next = sequence.saturating_add(1);
-        self.records += 1;
-        self.growth.push(0, leaf);
-        if self.growth.is_due() {
-            self.growth.settle(std::slice::from_mut(&mut self.tree));
-        }
+        self.tree.push(sequence, leaf);
     }
 
     /// Root of the records so far; more may follow.
     pub(crate) fn root(&self) -> Digest {
-        let (mut tree, mut growth) = (self.tree.clone(), self.growth.clone());
-        growth.settle(std::slice::from_mut(&mut tree));
-        tree.root()
+        self.tree.blocks().root()
     }
 
     /// The lowest sequence that may follow.
@@ -78,7 +62,7 @@ impl Fold {
     }
 
     pub(crate) fn records(&self) -> u64 {
-        self.records
+        self.tree.len()
     }
 
     /// The content when the log ends at `last`; more may still be pushed.
@@ -96,6 +80,11 @@ impl Fold {
             gaps: gaps.into_ranges(),
             merkle_root: self.root(),
         }
+    }
+
+    /// Roots over parts of the records so far.
+    pub(crate) fn blocks(&self) -> Blocks {
+        self.tree.blocks()
     }
 
     /// Number of gap ranges when the log ends at `last`.
@@ -137,6 +126,22 @@ pub enum Lines {
     WithoutStoreTime,
     /// Without `stored_at`, `seq` and stored `Nats-Expected-*` header lines: published with new sequences.
     ContentOnly,
+}
+
+/// The leaves that messages have in the tree of a version 2 backup, for whoever writes none.
+#[derive(Default)]
+pub struct Leaves {
+    line: Vec<u8>,
+    scratch: Scratch,
+}
+
+impl Leaves {
+    /// The leaf of a message.
+    pub fn of(&mut self, message: &StoredMessage) -> Digest {
+        self.line.clear();
+        record_v2::write(message, Lines::Exact, &mut self.line, &mut self.scratch);
+        merkle::leaf_hash(&self.line)
+    }
 }
 
 /// Folds messages to the [`Content`] that a version 2 backup of them would state: the read-back of a live log.

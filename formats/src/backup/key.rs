@@ -17,6 +17,7 @@ pub(crate) type HmacSha256 = Hmac<Sha256>;
 pub struct BackupKey {
     v1: Zeroizing<[u8; 32]>,
     v2: Zeroizing<[u8; 32]>,
+    head: Zeroizing<[u8; 32]>,
 }
 
 impl BackupKey {
@@ -26,12 +27,28 @@ impl BackupKey {
             return None;
         }
         let derive = |label: &[u8]| Zeroizing::new(mac_of(bytes, label).0);
-        Some(Self { v1: derive(b"trstctl/backup-integrity/v1"), v2: derive(b"trstctl/backup-integrity/v2") })
+        Some(Self {
+            v1: derive(b"trstctl/backup-integrity/v1"),
+            v2: derive(b"trstctl/backup-integrity/v2"),
+            head: derive(b"trstctl/tree-head/v1"),
+        })
     }
 
     /// First 16 hex digits of HMAC-SHA256 of `key-id`: says in a version 2 trailer which key it was, and nothing about it.
     pub fn key_id(&self) -> String {
         hex::encode(&mac_of(&self.v2[..], b"key-id").0[..8])
+    }
+
+    /// The MAC of a tree head's beginning.
+    pub(crate) fn head_mac(&self, covered: &[u8]) -> Digest {
+        mac_of(&self.head[..], covered)
+    }
+
+    /// Whether that MAC is this one; takes the same time wherever they differ.
+    pub(crate) fn head_mac_is(&self, covered: &[u8], stated: &Digest) -> bool {
+        let mut mac = new_mac(&self.head[..]);
+        mac.update(covered);
+        mac_is(mac, stated)
     }
 
     /// Begins the MAC of that version.

@@ -20,9 +20,13 @@ mod trailer;
 mod verify;
 mod writer;
 
+use crate::merkle::Blocks;
 use crate::{Digest, StoreTime};
 
-pub use content::{Content, ContentFold, Lines, gap};
+pub(crate) use record_v2::{push_integer, read_string};
+pub(crate) use trailer::digest_of_hex;
+
+pub use content::{Content, ContentFold, Leaves, Lines, gap};
 pub use header::Header;
 pub use key::BackupKey;
 pub use limits::{MAX_GAP_RANGES, MAX_INTEGER, MAX_TENANTS};
@@ -51,6 +55,8 @@ pub struct Summary {
     pub records: u64,
     /// Sequences, gaps and root as the file states them (`None` in version 1).
     pub content: Option<Content>,
+    /// Roots over parts of the records (`None` in version 1).
+    pub blocks: Option<Blocks>,
     /// Number of tenants; `None` in version 1, and when there are more than a trailer can say.
     pub tenants: Option<u64>,
     /// The trailer carries a MAC.

@@ -35,6 +35,7 @@ pub struct Writer<W> {
     next_sequence: u64,
     time_range: Option<(StoreTime, StoreTime)>,
     len_bytes: u64,
+    last_leaf: Option<Digest>,
 }
 
 /// Why a writer stopped. The output is then no backup.
@@ -102,6 +103,7 @@ impl<W: Write> Writer<W> {
             next_sequence: header.first_sequence,
             time_range: None,
             len_bytes: 0,
+            last_leaf: None,
             header,
         })
     }
@@ -121,6 +123,11 @@ impl<W: Write> Writer<W> {
         self.records += 1;
         self.next_sequence = sequence + 1;
         if self.buffer.len() >= BUFFER_BYTES { self.write_buffer() } else { Ok(()) }
+    }
+
+    /// The leaf of the message that was appended last; `None` in version 1.
+    pub fn last_leaf(&self) -> Option<Digest> {
+        self.last_leaf
     }
 
     fn append_v1(&mut self, message: &StoredMessage) -> Result<(), WriteError> {
@@ -151,6 +158,7 @@ impl<W: Write> Writer<W> {
         self.end_line(from, message.sequence)?;
         let leaf = merkle::leaf_hash(&self.buffer[from..self.buffer.len() - 1]);
         self.fold.push(message.sequence, leaf);
+        self.last_leaf = Some(leaf);
         self.tenants.push(&self.buffer[tenant.unwrap_or_default()], leaf);
         widen(&mut self.time_range, message.stored_at);
         Ok(())
@@ -194,6 +202,7 @@ impl<W: Write> Writer<W> {
             sha256,
             records: self.records,
             content: None,
+            blocks: None,
             tenants: None,
             keyed: self.key.is_some(),
             authenticated: self.key.is_some(),
@@ -221,6 +230,7 @@ impl<W: Write> Writer<W> {
         let (stated, key) = (tenants.as_deref(), self.key.as_ref());
         TrailerV2::write(summary.sha256, &content, gap_ranges, stated, key, &mut self.buffer);
         summary.content = Some(content);
+        summary.blocks = Some(self.fold.blocks());
         summary.tenants = tenants.map(|tenants| tenants.len() as u64);
     }
 

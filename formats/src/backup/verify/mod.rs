@@ -216,6 +216,7 @@ fn conclude(
         sha256: outcome.sha256,
         records: findings.records,
         content,
+        blocks: is_v2.then(|| findings.fold.blocks()),
         tenants: tenants.filter(|_| is_v2).map(|tenants| tenants.len() as u64),
         keyed: origin != Origin::Unkeyed,
         authenticated: origin == Origin::Keyed,
