@@ -113,7 +113,7 @@ fn open_old(options: &ProveOptions, trust: &Trust, progress: &dyn Progress) -> R
             tree: head.tree_head(),
             authenticated: trusted.authenticated,
         };
-        return Ok((Old::Known(Earlier::Head(trusted)), side));
+        return Ok((Old::Known(Earlier::Head(Box::new(trusted))), side));
     }
     let verified = source::to_look_into(path, trust, progress)?;
     let side = side_of(path, &verified);

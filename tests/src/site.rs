@@ -113,7 +113,7 @@ impl Site {
     /// The log is absent, carries the mark of an unfinished restore, or holds these records (store times left out).
     #[track_caller]
     pub fn assert_log_is_not_taken_for_another(&self, whole: &[Value]) {
-        let run = self.dr(&["backup", "--force", "--output", "seen.jsonl"]);
+        let run = self.dr(&["backup", "--force", "--new-history", "a test", "--output", "seen.jsonl"]);
         if run.code == Some(0) {
             assert_eq!(records_without_times(&self.path("seen.jsonl")), whole);
         } else {

@@ -106,7 +106,8 @@ fn restore_until_an_instant_stops_before_the_first_event_after_it() {
     site.lose_log(NatsOptions::default());
     let instant = middle["stored_at"].as_str().unwrap();
     let report = site.dr(&["restore", "--until", instant, "--json", "a.jsonl"]).succeed().json();
-    site.dr(&["backup", "--output", "b.jsonl"]).succeed();
+    site.dr(&["backup", "--output", "b.jsonl"]).fail(7, "history_differs");
+    site.dr(&["backup", "--new-history", "back to before the mistake", "--output", "b.jsonl"]).succeed();
     let kept = records(&site.path("b.jsonl"));
     assert_eq!(kept, lines[..kept.len()]);
     let next: Value = serde_json::from_str(&lines[kept.len()]).unwrap();

@@ -75,7 +75,7 @@ fn earlier(context: &Context, args: &Backup, options: &BackupOptions) -> Result<
     if let Some(accepted) = &mut accepted {
         accepted.set_aside = found.set_aside;
     }
-    let earlier = found.newest.map(|(path, head)| (path, Earlier::Head(head)));
+    let earlier = found.newest.map(|(path, head)| (path, Earlier::Head(Box::new(head))));
     Ok(Expected { earlier, break_accepted: accepted })
 }
 

@@ -141,7 +141,7 @@ fn failure(report: &RestoreReport) -> Option<Failure> {
     if let Some(found) = found {
         message.push_str(&format!("; {found}"));
     }
-    let hint = "Tell those who rely on store times or sequences; take a new backup now.";
+    let hint = "Tell those who rely on store times or sequences; take a new backup now, with --new-history.";
     Some(Failure::new(Class::Findings, message, hint))
 }
 

@@ -33,7 +33,7 @@ pub enum Check<'a> {
     /// With a tree head.
     Head(HeadCheck<'a>),
     /// With the records of a backup.
-    File(FileCheck<'a>),
+    File(Box<FileCheck<'a>>),
 }
 
 /// A comparison with the records of a backup.
@@ -56,7 +56,7 @@ impl<'a> Check<'a> {
 
     /// A comparison with these records of a backup that ends at `last`.
     pub fn of_records(records: Records<'a, File>, last: u64) -> Self {
-        Check::File(FileCheck { records, check: RecordCheck::new(last) })
+        Check::File(Box::new(FileCheck { records, check: RecordCheck::new(last) }))
     }
 
     /// Reads the earlier backup to its end: only then is it sure that it is still the one that was verified.

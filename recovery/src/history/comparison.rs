@@ -1,4 +1,7 @@
-//! A backup that is written is held against the earlier one: the first difference stops it, unless the break was accepted.
+//! A backup that is written is held against the earlier one: a difference drops it, unless the break was accepted.
+//!
+//! The verdict waits for the end: only when the reader has accounted for every sequence, what is missing is missing in the
+//! log, and not merely in what the server delivered.
 
 use trstctl_formats::backup::Leaves;
 use trstctl_formats::head::{Head, NewHistory};
@@ -71,25 +74,28 @@ impl Against<'_> {
         self.note(result)
     }
 
-    /// The log ends here. Answers the difference that was accepted.
+    /// The log ends here, and every sequence up to here is accounted for. Answers the difference that was accepted.
     pub fn finish(mut self, last_sequence: u64) -> Result<Option<Difference>, Failure> {
         if let Some(check) = &mut self.check {
             let result = check.finish(last_sequence);
             self.note(result)?;
         }
-        Ok(self.difference)
+        match (self.difference, self.refuse) {
+            (Some(difference), Some((path, head))) => Err(differs(path, head, &difference)),
+            (difference, _) => Ok(difference),
+        }
     }
 
+    /// Keeps the first difference; nothing is compared after it.
     fn note(&mut self, result: Result<(), Stop>) -> Result<(), Failure> {
-        match (result, self.refuse) {
-            (Ok(()), _) => Ok(()),
-            (Err(Stop::Failed(failure)), _) => Err(failure),
-            (Err(Stop::Differs(difference)), Some((path, head))) => Err(differs(path, head, &difference)),
-            (Err(Stop::Differs(difference)), None) => {
+        match result {
+            Ok(()) => {}
+            Err(Stop::Failed(failure)) => return Err(failure),
+            Err(Stop::Differs(difference)) => {
                 self.difference = Some(difference);
                 self.check = None;
-                Ok(())
             }
         }
+        Ok(())
     }
 }

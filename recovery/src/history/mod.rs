@@ -29,7 +29,7 @@ pub const HEAD_SUFFIX: &str = ".head";
 /// An earlier backup, as far as it is at hand.
 pub enum Earlier {
     /// Its tree head.
-    Head(TrustedHead),
+    Head(Box<TrustedHead>),
     /// All of it.
     File(Box<EarlierFile>),
 }
@@ -82,7 +82,9 @@ impl Earlier {
     ) -> Result<Self, Failure> {
         if is_head(path)? {
             let head = read_head(path)?.check(&head_trust(trust, keys));
-            return head.map(Earlier::Head).map_err(|failure| source::named(failure, path));
+            return head
+                .map(|head| Earlier::Head(Box::new(head)))
+                .map_err(|failure| source::named(failure, path));
         }
         Self::of_verified(path, source::to_look_into(path, trust, progress)?)
     }
