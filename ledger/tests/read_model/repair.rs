@@ -118,18 +118,53 @@ async fn reader_with_an_open_snapshot_neither_waits_nor_makes_the_repair_wait() 
     assert!(reader.query_one(count, &[]).await.unwrap().get::<_, i64>(0) < seen);
 }
 
-/// A session that holds this row until it is dropped.
-async fn holding_a_transition(dsn: &str) -> tokio_postgres::Client {
+/// A session that holds a damaged row of this table until it ends its transaction.
+async fn holding_a_row(dsn: &str, table: Table) -> tokio_postgres::Client {
     let holder = client(dsn).await;
+    let name = table.name();
+    let sql = format!(
+        "BEGIN; UPDATE read_model.{name} SET id = id
+                    WHERE (tenant_id, id) = (SELECT tenant_id, id FROM read_model.{name}
+                                             WHERE right(id::text, 1) < '2' ORDER BY 1, 2 LIMIT 1)"
+    );
+    holder.batch_execute(&sql).await.unwrap();
     holder
-        .batch_execute(
-            "BEGIN; UPDATE read_model.certificates SET subject = subject || '!'
-                        WHERE (tenant_id, id) = (SELECT tenant_id, id FROM read_model.certificates
-                                                 WHERE right(id::text, 1) < '2' ORDER BY 1, 2 LIMIT 1)",
-        )
-        .await
-        .unwrap();
-    holder
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_that_the_tail_changes_after_it_was_noted_is_mended_to_what_it_is_now() {
+    let all = history(67, 4_000);
+    let log = BentLog::of(all[..2_000].to_vec());
+    let dsn = damaged(&log).await;
+    // All keys are noted when the repair comes to the owners, and waits there.
+    let holder = holding_a_row(&dsn, Table::Owners).await;
+    let running = tokio::spawn({
+        let (log, dsn) = (log.clone(), dsn.clone());
+        async move { repair(&dsn, &log).await }
+    });
+    let looking = client(&dsn).await;
+    let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity
+                                WHERE datname = current_database() AND wait_event_type = 'Lock')";
+    let begun = std::time::Instant::now();
+    while !looking.query_one(waits, &[]).await.unwrap().get::<_, bool>(0) {
+        assert!(begun.elapsed() < Duration::from_secs(60) && !running.is_finished(), "it never waits");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let of_certificates = |message: &&trstctl_formats::StoredMessage| {
+        let text = String::from_utf8_lossy(&message.payload).into_owned();
+        ["revoked", "superseded"].iter().any(|what| text.contains(&format!("\"certificate.{what}\"")))
+    };
+    log.push(all[2_000..].iter().filter(of_certificates).cloned().collect());
+    let applied = model(&dsn).await.catch_up(&log, Default::default()).await.unwrap();
+    assert!(applied.counts.projected > 20, "{applied:?}");
+    holder.batch_execute("ROLLBACK").await.unwrap();
+    let report = running.await.unwrap();
+    let mut keys: Vec<_> = report.rows.iter().map(|row| (row.table, &row.key)).collect();
+    keys.sort();
+    keys.dedup();
+    assert_eq!(keys.len(), report.rows.len(), "no row had to be mended twice");
+    assert_eq!(report.after.checkpoint, applied.checkpoint);
+    assert_is_the_fold(&dsn, &log).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -137,7 +172,7 @@ async fn repair_that_is_killed_in_the_middle_leaves_less_and_the_next_one_ends_i
     let log = BentLog::history(64, 3_000);
     let dsn = damaged(&log).await;
     // Certificates come after owners: the repair mends these, and waits at those.
-    let holder = holding_a_transition(&dsn).await;
+    let holder = holding_a_row(&dsn, Table::Certificates).await;
     let running: JoinHandle<_> = tokio::spawn({
         let (log, dsn) = (log.clone(), dsn.clone());
         async move { repair(&dsn, &log).await }
