@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use hmac::digest::CtOutput;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use zeroize::Zeroizing;
@@ -11,6 +12,9 @@ use crate::Digest;
 
 /// HMAC-SHA256 in progress.
 pub(crate) type HmacSha256 = Hmac<Sha256>;
+
+/// A MAC that was computed, to be compared: in a time that does not tell where it differs.
+pub(crate) type Mac = CtOutput<HmacSha256>;
 
 /// Keys derived from the audit signing key file: they authenticate backups. Wiped on drop, never printed.
 #[derive(Clone)]
@@ -48,7 +52,12 @@ impl BackupKey {
     pub(crate) fn head_mac_is(&self, covered: &[u8], stated: &Digest) -> bool {
         let mut mac = new_mac(&self.head[..]);
         mac.update(covered);
-        mac_is(mac, stated)
+        mac_is(&mac.finalize(), stated)
+    }
+
+    /// The key of version 1.
+    pub(crate) fn v1(&self) -> &[u8; 32] {
+        &self.v1
     }
 
     /// Begins the MAC of that version.
@@ -68,8 +77,13 @@ impl fmt::Debug for BackupKey {
 }
 
 /// Whether a MAC is this one; takes the same time wherever they differ.
-pub(crate) fn mac_is(mac: HmacSha256, stated: &Digest) -> bool {
-    mac.verify_slice(&stated.0).is_ok()
+pub(crate) fn mac_is(mac: &Mac, stated: &Digest) -> bool {
+    *mac == mac_to_compare(*stated)
+}
+
+/// A MAC that is computed elsewhere or stated.
+pub(crate) fn mac_to_compare(mac: Digest) -> Mac {
+    CtOutput::new(mac.0.into())
 }
 
 /// Ends a MAC that is to be written.

@@ -46,7 +46,7 @@ impl AsMut<Tree> for Tenant {
 /// Places of tenants seen of late, by a cheap sum of their ids: most lines need no hash.
 struct Recent([u32; RECENT_PLACES]);
 
-const RECENT_PLACES: usize = 1024;
+const RECENT_PLACES: usize = 4096;
 
 impl Default for Recent {
     fn default() -> Self {
@@ -58,7 +58,7 @@ impl Recent {
     /// Where to look for that id. Ids mostly differ in their last bytes.
     fn slot(&mut self, id: &[u8]) -> &mut u32 {
         let last = id.last_chunk::<8>().map_or(id.len() as u64, |chunk| u64::from_le_bytes(*chunk));
-        let mixed = last.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54;
+        let mixed = last.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52;
         &mut self.0[mixed as usize % RECENT_PLACES]
     }
 }

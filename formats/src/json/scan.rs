@@ -2,6 +2,9 @@
 //!
 //! Bytes inside strings may be anything but control characters; whether they are UTF-8 is checked where it matters.
 
+#[cfg(target_arch = "x86_64")]
+use fearless_simd::prelude::*;
+
 /// Why a text is not of the form that was expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
@@ -211,9 +214,43 @@ fn escape_end(text: &[u8], at: usize) -> Result<usize, Fault> {
 const LOW_BITS: u64 = 0x0101_0101_0101_0101;
 const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
 
-/// How many bytes from the first on are neither quote, backslash nor control character: eight at a time.
+/// How many bytes from the first on are neither quote, backslash nor control character: sixteen at a time, where every
+/// processor can.
 #[inline]
 fn plain_len(text: &[u8]) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(level) = fearless_simd::Level::baseline().as_sse2() {
+        let (vectors, rest) = text.as_chunks::<16>();
+        for (i, vector) in vectors.iter().enumerate() {
+            let special = special_of_16(level, *vector);
+            if special != 0 {
+                return i * 16 + special.trailing_zeros() as usize;
+            }
+        }
+        return vectors.len() * 16 + plain_len_by_words(rest);
+    }
+    plain_len_by_words(text)
+}
+
+#[cfg(target_arch = "x86_64")]
+fearless_simd::kernel!(
+    /// A bit for each byte that is special.
+    #[inline]
+    fn special_of_16(level: Sse2, bytes: [u8; 16]) -> i32 {
+        use std::arch::x86_64::{
+            _mm_cmpeq_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8,
+        };
+        let vector = fearless_simd::u8x16::from_slice(level, &bytes).into();
+        let quote = _mm_cmpeq_epi8(vector, _mm_set1_epi8(b'"'.cast_signed()));
+        let backslash = _mm_cmpeq_epi8(vector, _mm_set1_epi8(b'\\'.cast_signed()));
+        let control = _mm_cmpeq_epi8(_mm_min_epu8(vector, _mm_set1_epi8(0x1f)), vector);
+        _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quote, backslash), control))
+    }
+);
+
+/// The same, eight at a time.
+#[inline]
+fn plain_len_by_words(text: &[u8]) -> usize {
     let (words, rest) = text.as_chunks::<8>();
     for (i, word) in words.iter().enumerate() {
         let special = special_bytes(u64::from_le_bytes(*word));
@@ -348,7 +385,7 @@ mod tests {
 
     #[test]
     fn every_byte_at_every_place_of_a_string_is_judged_alike() {
-        for len in 0..20 {
+        for len in 0..40 {
             for place in 0..len {
                 for byte in 0..=255 {
                     let mut text = vec![b'x'; len];

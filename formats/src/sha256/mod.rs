@@ -1,15 +1,22 @@
-//! SHA-256 of many short messages at once, each behind the same one-byte prefix: leaves and nodes of Merkle trees.
+//! SHA-256 several at a time: of many short messages behind the same one-byte prefix (leaves and nodes of Merkle trees), and of
+//! one text together with its HMAC.
 //!
-//! One SHA-256 waits most of the time for its own last round, so that four independent ones, interleaved on one core, take
-//! little longer than one. That needs processors with SHA and AVX-512 instructions (`four`); elsewhere the messages are
-//! hashed one after the other. The digests are the same.
+//! One SHA-256 waits most of the time for its own last round, so that several independent ones, interleaved on one core, take
+//! little longer than one. That needs processors with SHA and AVX-512 instructions, which are asked for at run time; elsewhere
+//! one is computed after the other. The digests are the same.
 
 #[cfg(target_arch = "x86_64")]
 mod four;
 #[cfg(target_arch = "x86_64")]
 mod padded;
+#[cfg(target_arch = "x86_64")]
+mod rounds;
+#[cfg_attr(not(target_arch = "x86_64"), path = "with_mac_nowhere.rs")]
+mod with_mac;
 
 use sha2::{Digest as _, Sha256};
+
+pub(crate) use with_mac::WithMac;
 
 use crate::Digest;
 

@@ -1,9 +1,6 @@
 //! A message as the 64-byte blocks that SHA-256 takes: prefix and padding copied, the rest where it lies.
 
-/// Bytes of a block.
-pub(super) const BLOCK: usize = 64;
-/// What ends the last block: the length in bits.
-const LENGTH: usize = 8;
+use super::rounds::{BLOCK, LENGTH};
 
 /// The blocks of `prefix ‖ message`.
 pub(super) struct Padded<'a> {
@@ -46,7 +43,7 @@ impl<'a> Padded<'a> {
 }
 
 /// Puts the end of a message and the padding into blocks of zeros, from `at` on. Answers how many are used: 1 or 2.
-fn pad(blocks: &mut [[u8; BLOCK]; 2], at: usize, end: &[u8], bits: u64) -> usize {
+pub(super) fn pad(blocks: &mut [[u8; BLOCK]; 2], at: usize, end: &[u8], bits: u64) -> usize {
     let used = at + end.len();
     blocks[0][at..used].copy_from_slice(end);
     blocks[0][used] = 0x80;

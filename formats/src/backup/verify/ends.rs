@@ -5,6 +5,8 @@ use std::io::{self, Read, Seek, SeekFrom};
 use super::facts::{LineFault, without_cr};
 use super::options::{Allow, Purpose, VerifyOptions};
 use super::text;
+use hmac::Mac as _;
+
 use crate::Failure;
 use crate::backup::header::HEADER_TAG;
 use crate::backup::key::mac_is;
@@ -126,7 +128,7 @@ pub(crate) fn check_key(
                     return Err(text::wrong_key(last, &found.key_id, &key.key_id()));
                 }
                 let mac = trailer::mac_of(key, &last.bytes[..found.covered_bytes]);
-                if !mac_is(mac, &found.hmac_sha256) {
+                if !mac_is(&mac.finalize(), &found.hmac_sha256) {
                     return Err(text::tampered_trailer(last));
                 }
             }

@@ -1,4 +1,4 @@
-//! The digests over a stream, each on a thread of its own.
+//! The digests over a stream, on threads of their own.
 //!
 //! Version 1 files may have been converted to CR LF: one CR before a newline does not belong to what was hashed when
 //! they were written.
@@ -12,7 +12,8 @@ use sha2::{Digest as _, Sha256};
 use crate::Digest;
 use crate::backup::FormatVersion;
 use crate::backup::blocks::Block;
-use crate::backup::key::HmacSha256;
+use crate::backup::key::{HmacSha256, Mac, mac_to_compare};
+use crate::sha256::WithMac;
 
 /// Whether a CR before a newline is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,13 +75,23 @@ pub(crate) fn sha256(version: FormatVersion, blocks: Receiver<Arc<Block>>) -> Di
     Digest(digest.finalize().into())
 }
 
-/// The MAC of all blocks, to be compared.
-pub(crate) fn mac(version: FormatVersion, mut mac: HmacSha256, blocks: Receiver<Arc<Block>>) -> HmacSha256 {
+/// SHA-256 and MAC of all blocks at once.
+pub(crate) fn both(version: FormatVersion, mut both: WithMac, blocks: Receiver<Arc<Block>>) -> (Digest, Mac) {
+    let mut line_ends = LineEnds::of(version);
+    for block in blocks {
+        line_ends.feed_block(&block, |bytes| both.update(bytes));
+    }
+    let (digest, mac) = both.finish();
+    (digest, mac_to_compare(mac))
+}
+
+/// The MAC of all blocks.
+pub(crate) fn mac(version: FormatVersion, mut mac: HmacSha256, blocks: Receiver<Arc<Block>>) -> Mac {
     let mut line_ends = LineEnds::of(version);
     for block in blocks {
         line_ends.feed_block(&block, |bytes| mac.update(bytes));
     }
-    mac
+    mac.finalize()
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! One pass over all lines, on several threads, in bounded memory.
 //!
-//! The calling thread reads. One thread hashes the blocks (for keyed version 1 a second one computes the MAC), some parse
-//! them and hash their lines, one folds the facts in file order. All share the blocks; the pool makes the reader wait.
+//! The calling thread reads. One thread hashes the blocks (for keyed version 1 together with the MAC, or a second one does
+//! where the processor does not help), some parse them and hash their lines, one folds the facts in file order. All share the
+//! blocks; the pool makes the reader wait.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -14,9 +15,10 @@ use super::facts::{self, BlockFacts};
 use super::findings::Findings;
 use super::hashing;
 use crate::backup::blocks::Block;
-use crate::backup::key::HmacSha256;
+use crate::backup::key::Mac;
 use crate::backup::lines::{LastLine, LineReader, Piece};
 use crate::backup::{BackupKey, FormatVersion, Header};
+use crate::sha256::WithMac;
 use crate::{Digest, Failure};
 
 /// Blocks that may wait for one thread: more than the pool has.
@@ -29,7 +31,7 @@ const MAX_PARSERS: usize = 6;
 pub(crate) struct Outcome {
     pub(crate) sha256: Digest,
     /// Version 1 with a key: the MAC over the same bytes.
-    pub(crate) mac: Option<HmacSha256>,
+    pub(crate) mac: Option<Mac>,
     pub(crate) findings: Findings,
     pub(crate) last: LastLine,
 }
@@ -44,9 +46,9 @@ pub(crate) fn run<R: Read>(
     watch: &Watch<'_>,
 ) -> Result<Outcome, Failure> {
     let version = header.version;
-    let mac = key.filter(|_| version == FormatVersion::V1).map(|key| key.mac(version));
+    let key = key.filter(|_| version == FormatVersion::V1);
     thread::scope(|scope| {
-        let (threads, feed) = Threads::start(scope, version, mac, findings);
+        let (threads, feed) = Threads::start(scope, version, key, findings);
         let last = feed.all(reader, header_line, watch);
         let (sha256, mac, findings) = threads.join();
         let last = last.map_err(|stop| stop.into_failure(reader, findings.lines))?;
@@ -72,9 +74,47 @@ impl Stop {
 
 /// The threads of a pass.
 struct Threads<'scope> {
-    sha256: ScopedJoinHandle<'scope, Digest>,
-    mac: Option<ScopedJoinHandle<'scope, HmacSha256>>,
+    hashers: Hashers<'scope>,
     findings: ScopedJoinHandle<'scope, Findings>,
+}
+
+/// What hashes the blocks: checksum, and for keyed version 1 the MAC.
+enum Hashers<'scope> {
+    Apart(ScopedJoinHandle<'scope, Digest>, Option<ScopedJoinHandle<'scope, Mac>>),
+    Together(ScopedJoinHandle<'scope, (Digest, Mac)>),
+}
+
+impl<'scope> Hashers<'scope> {
+    /// The threads, and where each takes its blocks.
+    fn start<'env>(
+        scope: &'scope Scope<'scope, 'env>,
+        version: FormatVersion,
+        key: Option<&BackupKey>,
+    ) -> (Self, Vec<SyncSender<Arc<Block>>>) {
+        let (sender, blocks) = sync_channel(QUEUED_BLOCKS);
+        if let Some(both) = key.and_then(|key| WithMac::begin(key.v1())) {
+            let both = scope.spawn(move || hashing::both(version, both, blocks));
+            return (Hashers::Together(both), vec![sender]);
+        }
+        let sha256 = scope.spawn(move || hashing::sha256(version, blocks));
+        let mut senders = vec![sender];
+        let mac = key.map(|key| key.mac(version)).map(|mac| {
+            let (sender, blocks) = sync_channel(QUEUED_BLOCKS);
+            senders.push(sender);
+            scope.spawn(move || hashing::mac(version, mac, blocks))
+        });
+        (Hashers::Apart(sha256, mac), senders)
+    }
+
+    fn join(self) -> (Digest, Option<Mac>) {
+        match self {
+            Hashers::Apart(sha256, mac) => (joined(sha256), mac.map(joined)),
+            Hashers::Together(both) => {
+                let (sha256, mac) = joined(both);
+                (sha256, Some(mac))
+            }
+        }
+    }
 }
 
 /// Where the reader sends what it read. Dropping it ends the threads.
@@ -89,17 +129,10 @@ impl<'scope> Threads<'scope> {
     fn start<'env>(
         scope: &'scope Scope<'scope, 'env>,
         version: FormatVersion,
-        mac: Option<HmacSha256>,
+        key: Option<&BackupKey>,
         findings: Findings,
     ) -> (Self, Feed) {
-        let (sha256_blocks, blocks) = sync_channel(QUEUED_BLOCKS);
-        let sha256 = scope.spawn(move || hashing::sha256(version, blocks));
-        let mut hashers = vec![sha256_blocks];
-        let mac = mac.map(|mac| {
-            let (mac_blocks, blocks) = sync_channel(QUEUED_BLOCKS);
-            hashers.push(mac_blocks);
-            scope.spawn(move || hashing::mac(version, mac, blocks))
-        });
+        let (hashers, blocks) = Hashers::start(scope, version, key);
         let (jobs, waiting) = sync_channel(QUEUED_BLOCKS);
         let (facts, found) = sync_channel(QUEUED_BLOCKS);
         let waiting = Arc::new(Mutex::new(waiting));
@@ -108,11 +141,12 @@ impl<'scope> Threads<'scope> {
             scope.spawn(move || parse(version, &waiting, &facts));
         }
         let findings = scope.spawn(move || fold(findings, &found));
-        (Self { sha256, mac, findings }, Feed { hashers, jobs, facts, sent: 0 })
+        (Self { hashers, findings }, Feed { hashers: blocks, jobs, facts, sent: 0 })
     }
 
-    fn join(self) -> (Digest, Option<HmacSha256>, Findings) {
-        (joined(self.sha256), self.mac.map(joined), joined(self.findings))
+    fn join(self) -> (Digest, Option<Mac>, Findings) {
+        let (sha256, mac) = self.hashers.join();
+        (sha256, mac, joined(self.findings))
     }
 }
 

@@ -7,7 +7,7 @@ use super::ends::{LastText, Origin, Trailer};
 use super::facts::LineFault;
 use super::findings::Findings;
 use super::text;
-use crate::backup::key::{HmacSha256, mac_is};
+use crate::backup::key::{Mac, mac_is};
 use crate::backup::limits::MAX_GAP_RANGES;
 use crate::backup::tenants::TenantHead;
 use crate::backup::trailer::{TrailerV1, TrailerV2, digest_of_hex, tenants_fit};
@@ -23,7 +23,7 @@ pub(crate) struct Case<'a> {
     pub(crate) origin: Origin,
     pub(crate) sha256: Digest,
     /// Version 1 with a key: the MAC over the same bytes.
-    pub(crate) mac: Option<&'a HmacSha256>,
+    pub(crate) mac: Option<&'a Mac>,
     pub(crate) findings: &'a Findings,
     /// Version 2.
     pub(crate) content: Option<&'a Content>,
@@ -38,8 +38,7 @@ impl Case<'_> {
             return Err(self.damaged());
         }
         if let (Trailer::V1(trailer), Origin::Keyed, Some(mac)) = (self.trailer, self.origin, self.mac)
-            && !digest_of_hex(trailer.hmac_sha256.as_bytes())
-                .is_some_and(|stated| mac_is(mac.clone(), &stated))
+            && !digest_of_hex(trailer.hmac_sha256.as_bytes()).is_some_and(|stated| mac_is(mac, &stated))
         {
             return Err(text::tampered_v1(self.last));
         }

@@ -1,0 +1,109 @@
+//! The parts of SHA-256 that the interleaved forms share. FIPS 180-4, with the processor's SHA instructions.
+//!
+//! These keep the eight words of a state as two vectors, from high to low a b e f and c d g h, and do two rounds at once.
+
+use core::arch::x86_64::{
+    __m128i, _mm_add_epi32, _mm_alignr_epi8, _mm_blend_epi16, _mm_set_epi32, _mm_set_epi64x,
+    _mm_setzero_si128, _mm_sha256msg1_epu32, _mm_sha256msg2_epu32, _mm_shuffle_epi8, _mm_shuffle_epi32,
+};
+
+use fearless_simd::prelude::*;
+use fearless_simd::{u8x16, u32x4};
+
+use crate::Digest;
+
+/// Bytes of a block.
+pub(super) const BLOCK: usize = 64;
+/// What ends the last block: the length in bits.
+pub(super) const LENGTH: usize = 8;
+
+pub(super) type State = [u32; 8];
+
+/// The initial state: the first 32 bits of the fractional parts of the square roots of the first 8 primes.
+pub(super) const INITIAL: State =
+    [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
+
+/// The round constants: the same of the cube roots of the first 64 primes, four rounds a row.
+#[rustfmt::skip]
+pub(super) const ROUNDS: [[i32; 4]; 16] = rounds([
+    0x428a_2f98, 0x7137_4491, 0xb5c0_fbcf, 0xe9b5_dba5, 0x3956_c25b, 0x59f1_11f1, 0x923f_82a4, 0xab1c_5ed5,
+    0xd807_aa98, 0x1283_5b01, 0x2431_85be, 0x550c_7dc3, 0x72be_5d74, 0x80de_b1fe, 0x9bdc_06a7, 0xc19b_f174,
+    0xe49b_69c1, 0xefbe_4786, 0x0fc1_9dc6, 0x240c_a1cc, 0x2de9_2c6f, 0x4a74_84aa, 0x5cb0_a9dc, 0x76f9_88da,
+    0x983e_5152, 0xa831_c66d, 0xb003_27c8, 0xbf59_7fc7, 0xc6e0_0bf3, 0xd5a7_9147, 0x06ca_6351, 0x1429_2967,
+    0x27b7_0a85, 0x2e1b_2138, 0x4d2c_6dfc, 0x5338_0d13, 0x650a_7354, 0x766a_0abb, 0x81c2_c92e, 0x9272_2c85,
+    0xa2bf_e8a1, 0xa81a_664b, 0xc24b_8b70, 0xc76c_51a3, 0xd192_e819, 0xd699_0624, 0xf40e_3585, 0x106a_a070,
+    0x19a4_c116, 0x1e37_6c08, 0x2748_774c, 0x34b0_bcb5, 0x391c_0cb3, 0x4ed8_aa4a, 0x5b9c_ca4f, 0x682e_6ff3,
+    0x748f_82ee, 0x78a5_636f, 0x84c8_7814, 0x8cc7_0208, 0x90be_fffa, 0xa450_6ceb, 0xbef9_a3f7, 0xc671_78f2,
+]);
+
+const fn rounds(constants: [u32; 64]) -> [[i32; 4]; 16] {
+    let mut rows = [[0; 4]; 16];
+    let mut at = 0;
+    while at < 64 {
+        rows[at / 4][at % 4] = constants[at].cast_signed();
+        at += 1;
+    }
+    rows
+}
+
+/// The digest, when this is the state after the last block.
+pub(super) fn digest(state: &State) -> Digest {
+    let mut bytes = [0; 32];
+    for (word, out) in state.iter().zip(bytes.as_chunks_mut::<4>().0) {
+        *out = word.to_be_bytes();
+    }
+    Digest(bytes)
+}
+
+fearless_simd::kernel!(
+    #[inline]
+    pub(super) fn load(level: Avx512, state: &State) -> [__m128i; 2] {
+        let abcd = _mm_shuffle_epi32::<0xb1>(u32x4::from_slice(level, &state[..4]).into());
+        let efgh = _mm_shuffle_epi32::<0x1b>(u32x4::from_slice(level, &state[4..]).into());
+        [_mm_alignr_epi8::<8>(abcd, efgh), _mm_blend_epi16::<0xf0>(efgh, abcd)]
+    }
+);
+
+fearless_simd::kernel!(
+    #[inline]
+    pub(super) fn store(level: Avx512, abef: __m128i, cdgh: __m128i, state: &mut State) {
+        let feba = _mm_shuffle_epi32::<0x1b>(abef);
+        let dchg = _mm_shuffle_epi32::<0xb1>(cdgh);
+        let abcd: u32x4<_> = _mm_blend_epi16::<0xf0>(feba, dchg).simd_into(level);
+        let efgh: u32x4<_> = _mm_alignr_epi8::<8>(dchg, feba).simd_into(level);
+        abcd.store_slice(&mut state[..4]);
+        efgh.store_slice(&mut state[4..]);
+    }
+);
+
+fearless_simd::kernel!(
+    /// The sixteen message words of a block, four a vector.
+    #[inline]
+    pub(super) fn words_of(level: Avx512, block: &[u8; BLOCK]) -> [__m128i; 4] {
+        let big_endian = _mm_set_epi64x(0x0c0d_0e0f_0809_0a0b, 0x0405_0607_0001_0203);
+        let mut words = [_mm_setzero_si128(); 4];
+        for (word, bytes) in words.iter_mut().zip(block.as_chunks::<16>().0) {
+            *word = _mm_shuffle_epi8(u8x16::from_slice(level, bytes).into(), big_endian);
+        }
+        words
+    }
+);
+
+fearless_simd::kernel!(
+    /// The four words that follow these sixteen. Behind the twelfth of sixteen rows nobody needs them, and they are not computed.
+    #[inline]
+    pub(super) fn next_words(level: Avx512, words: [__m128i; 4]) -> __m128i {
+        let [now, next, after, last] = words;
+        let mixed = _mm_add_epi32(_mm_sha256msg1_epu32(now, next), _mm_alignr_epi8::<4>(last, after));
+        _mm_sha256msg2_epu32(mixed, last)
+    }
+);
+
+fearless_simd::kernel!(
+    /// A row of round constants.
+    #[inline]
+    pub(super) fn constants(level: Avx512, row: [i32; 4]) -> __m128i {
+        let [k0, k1, k2, k3] = row;
+        _mm_set_epi32(k3, k2, k1, k0)
+    }
+);
