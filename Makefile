@@ -2,7 +2,7 @@
 CARGO ?= cargo
 EVENTS ?= 50000
 
-.PHONY: setup demo test torture bench audit man build
+.PHONY: setup demo test torture fuzz bench audit man build
 
 setup: ## Provide nats-server and PostgreSQL where they are missing.
 	@scripts/setup
@@ -18,6 +18,10 @@ test: setup ## All tests, on real engines.
 
 torture: setup ## The same in their whole form: an hour or more. TRSTCTL_SEED=n repeats what chance decided.
 	TRSTCTL_TORTURE=1 $(CARGO) test --workspace --locked -- --nocapture
+
+fuzz: SECONDS = 60
+fuzz: ## Each reader of untrusted bytes over mutations of its corpus, SECONDS long each; TARGET=header for one, JOBS at once.
+	$(CARGO) run --release --locked -p trstctl-fuzz -- $(TARGET) --seconds $(SECONDS) $(if $(JOBS),--jobs $(JOBS))
 
 # Which rows: words that their names contain; ROWS=verify for some, ROWS=--list for the names.
 # Sizes: EVENTS, GB, SIZES, ROUNDS (tests/benches/yardsticks/setting.rs).

@@ -171,6 +171,21 @@ fn both_readers_agree_on_every_vector_in_every_situation_of_keys() {
 }
 
 #[test]
+fn both_readers_agree_on_the_corpus_of_the_fuzz_targets() {
+    let mut cases = Vec::new();
+    for target in ["whole_v1", "whole_v2"] {
+        for file in fs::read_dir(repository().join("fuzz/corpus").join(target)).unwrap() {
+            let path = file.unwrap().path();
+            for key in [None, Some(KEY_FILE)] {
+                cases.push(of(path.display().to_string(), fs::read(&path).unwrap(), key));
+            }
+        }
+    }
+    assert!(cases.len() >= 8);
+    assert_agreement(&cases);
+}
+
+#[test]
 fn the_second_reader_gives_each_vector_the_verdict_of_its_name() {
     let cases: Vec<_> = vectors()
         .into_iter()

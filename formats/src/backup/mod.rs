@@ -11,6 +11,8 @@ mod key;
 mod limits;
 mod lines;
 mod messages;
+#[doc(hidden)]
+pub mod one_line;
 mod record_v1;
 mod record_v2;
 mod records;

@@ -69,6 +69,11 @@ impl<'a> RecordV1<'a> {
         Ok(Self { envelope: Envelope::read_line(line)? })
     }
 
+    /// Reads a line by the lenient rules alone: what [`RecordV1::read`] does for a spelling that is not the writers'.
+    pub(crate) fn read_leniently(line: &'a [u8]) -> Result<Self, Fault> {
+        Ok(Self { envelope: Envelope::read(line, Form::RecordLine)? })
+    }
+
     /// Whether the line says that it is a trailer.
     pub(crate) fn is_trailer(&self) -> bool {
         !self.envelope.format.raw.is_empty() && self.envelope.format.decoded() == trailer::FORMAT
@@ -95,7 +100,7 @@ impl<'a> RecordV1<'a> {
     }
 
     /// The event, its time spelled as Go spells it.
-    fn to_event(&self) -> Event {
+    pub(crate) fn to_event(&self) -> Event {
         let envelope = &self.envelope;
         let mut time = Vec::with_capacity(30);
         envelope.time.map_or(YEAR_ONE, |field| field.time).write(&mut time);

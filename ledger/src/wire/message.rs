@@ -6,7 +6,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::parse::Frame;
+use super::parse::{Frame, Limits, Op, Parsed, parse};
 
 /// A received message. Its parts are the bytes that the server sent, unchanged.
 #[derive(Clone)]
@@ -19,6 +19,15 @@ impl Message {
     /// `bytes` are those of the whole operation that `frame` was found in.
     pub(super) fn new(bytes: Bytes, frame: Frame) -> Self {
         Self { bytes, frame }
+    }
+
+    /// The message that these bytes are, whole and alone: for tests and fuzz targets, which have no connection.
+    #[doc(hidden)]
+    pub fn of_operation(bytes: Bytes) -> Option<Self> {
+        match parse(&bytes, &Limits::default()) {
+            Ok(Parsed::Op(Op::Message(frame), used)) if used == bytes.len() => Some(Self::new(bytes, frame)),
+            _ => None,
+        }
     }
 
     /// Subject; the server takes any bytes but white space.
@@ -100,12 +109,8 @@ impl fmt::Debug for Message {
 impl Message {
     /// A message without payload, as a server would send it.
     pub(crate) fn status_for_tests(subject: &str, headers: &str) -> Self {
-        use super::parse::{Limits, Op, Parsed, parse};
         let input = format!("HMSG {subject} 1 {0} {0}\r\n{headers}\r\n", headers.len());
-        match parse(input.as_bytes(), &Limits::default()) {
-            Ok(Parsed::Op(Op::Message(frame), _)) => Self::new(Bytes::from(input), frame),
-            other => panic!("{other:?}"),
-        }
+        Self::of_operation(Bytes::from(input)).expect("this is a message")
     }
 }
 

@@ -1,0 +1,108 @@
+//! Puts the right checksums, roots and MACs into whatever input: what a chance edit breaks first, and a forger would not.
+//!
+//! Without this, nearly every mutation of a whole file would end at its checksum. Nothing here fails: where an input has no
+//! place for a digest, it stays as it is.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use memchr::memmem;
+use sha2::{Digest as _, Sha256};
+use trstctl_formats::backup::FormatVersion;
+use trstctl_formats::merkle::{Tree, leaf_hash};
+
+/// The key file of the worked examples.
+pub const KEY_FILE: &[u8] = b"-----BEGIN PRIVATE KEY-----\nEXAMPLE\n-----END PRIVATE KEY-----\n";
+
+/// A backup with the digests of its lines in its last one.
+pub fn backup(version: FormatVersion, file: &[u8]) -> Vec<u8> {
+    let last = memchr::memrchr(b'\n', file.strip_suffix(b"\n").unwrap_or(file)).map_or(0, |at| at + 1);
+    let (body, trailer) = file.split_at(last);
+    let mut trailer = trailer.to_vec();
+    if version == FormatVersion::V2 {
+        put_roots(body, &mut trailer);
+    }
+    put(&mut trailer, b"\"sha256\":\"", &hex::encode(Sha256::digest(body)));
+    let mac = match (version, memmem::rfind(&trailer, b",\"hmac_sha256\":\"")) {
+        (FormatVersion::V1, _) => mac("trstctl/backup-integrity/v1", body),
+        (FormatVersion::V2, Some(covered)) => mac("trstctl/backup-integrity/v2", &trailer[..covered]),
+        (FormatVersion::V2, None) => String::new(),
+    };
+    put(&mut trailer, b"\"hmac_sha256\":\"", &mac);
+    [body, &trailer].concat()
+}
+
+/// A tree head with the digest of what is before it, and the MAC of what is before that.
+pub fn tree_head(file: &[u8]) -> Vec<u8> {
+    let mut file = file.to_vec();
+    if let Some(covered) = memmem::rfind(&file, b",\"sha256\":\"") {
+        let digest = hex::encode(Sha256::digest(&file[..covered]));
+        put(&mut file, b",\"sha256\":\"", &digest);
+    }
+    if let Some(covered) = memmem::rfind(&file, b",\"hmac_sha256\":\"") {
+        let mac = mac("trstctl/tree-head/v1", &file[..covered]);
+        put(&mut file, b",\"hmac_sha256\":\"", &mac);
+    }
+    file
+}
+
+fn mac(label: &str, message: &[u8]) -> String {
+    let of = |key: &[u8], message: &[u8]| {
+        let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
+        mac.update(message);
+        mac.finalize().into_bytes()
+    };
+    hex::encode(of(&of(KEY_FILE, label.as_bytes()), message))
+}
+
+/// Puts `value` in place of the string that follows the last `before`, when there is one.
+fn put(line: &mut Vec<u8>, before: &[u8], value: &str) {
+    if let Some(range) = memmem::rfind(line, before).and_then(|at| string_from(line, at + before.len())) {
+        line.splice(range, value.bytes());
+    }
+}
+
+/// Where the string is whose first byte is at `from`.
+fn string_from(line: &[u8], from: usize) -> Option<Range<usize>> {
+    Some(from..from + memchr::memchr(b'"', &line[from..])?)
+}
+
+/// The root of all lines, and that of each tenant's lines.
+fn put_roots(body: &[u8], trailer: &mut Vec<u8>) {
+    let mut all = Tree::new();
+    let mut tenants: BTreeMap<&[u8], Tree> = BTreeMap::new();
+    for line in body.split_inclusive(|byte| *byte == b'\n').skip(1) {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let leaf = leaf_hash(line);
+        all.push(leaf);
+        tenants.entry(tenant_of(line)).or_default().push(leaf);
+    }
+    put_tenants(trailer, &tenants);
+    let root = all.root().to_string();
+    if let Some(range) =
+        memmem::find(trailer, b"\"merkle_root\":\"").and_then(|at| string_from(trailer, at + 15))
+    {
+        trailer.splice(range, root.bytes());
+    }
+}
+
+fn tenant_of(line: &[u8]) -> &[u8] {
+    let before = b",\"tenant_id\":\"";
+    let range = memmem::find(line, before).and_then(|at| string_from(line, at + before.len()));
+    range.map_or(b"", |range| &line[range])
+}
+
+fn put_tenants(trailer: &mut Vec<u8>, tenants: &BTreeMap<&[u8], Tree>) {
+    let before = b",\"tenants\":[";
+    let Some(from) = memmem::find(trailer, before).map(|at| at + before.len()) else { return };
+    let Some(len) = memchr::memchr(b']', &trailer[from..]) else { return };
+    let list: Vec<Vec<u8>> = tenants
+        .iter()
+        .map(|(id, tree)| {
+            let rest = format!("\",\"records\":{},\"merkle_root\":\"{}\"}}", tree.len(), tree.root());
+            [b"{\"tenant_id\":\"", *id, rest.as_bytes()].concat()
+        })
+        .collect();
+    trailer.splice(from..from + len, list.join(&b","[..]));
+}

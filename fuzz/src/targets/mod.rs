@@ -1,0 +1,31 @@
+//! The targets, a file a reader.
+
+mod container;
+mod header;
+mod manifest;
+mod migrations;
+mod nats_connection;
+mod record_v1;
+mod record_v2;
+mod refusal;
+mod stored_message;
+mod trailer;
+mod tree_head;
+mod whole;
+
+use std::borrow::Cow;
+
+pub use container::container;
+pub use header::header;
+pub use manifest::manifest;
+pub use migrations::migrations;
+pub use nats_connection::nats_connection;
+pub use record_v1::record_v1;
+pub use record_v2::record_v2;
+pub use stored_message::stored_message;
+pub use trailer::trailer;
+pub use tree_head::tree_head;
+pub use whole::{whole_v1, whole_v2};
+
+/// The shape of what came of an input, in words: inputs with the same one went about the same way.
+pub type Outcome = Cow<'static, str>;

@@ -1,0 +1,264 @@
+//! The seeds of the corpus are made of the format's vectors and of what the program writes: these tests make them, and check
+//! that the files are the ones made. `UPDATE_CORPUS=1` writes them anew.
+//!
+//! A seed's name begins with `seed-`; every other file is an input that once was a finding, or is worth keeping, and stays.
+
+use std::collections::BTreeMap;
+use std::io::{Cursor, Write as _};
+use std::path::Path;
+use std::{env, fs};
+
+use trstctl_formats::backup::{Allow, BackupKey, FormatVersion, Header, VerifyOptions, Writer, verify};
+use trstctl_formats::container::{Compression, Recipient, seal};
+use trstctl_formats::event::Event;
+use trstctl_formats::head::Head;
+use trstctl_formats::{StoreTime, StoredMessage};
+use trstctl_fuzz::{TARGETS, folder, replay, target};
+use trstctl_migrations::files::MIGRATIONS;
+
+/// Longer lines and files are no seeds: mutations of them are slow.
+const MAX_SEED_BYTES: usize = 6_000;
+const MAX_CORPUS_BYTES: u64 = 1 << 20;
+const KEY_FILE: &[u8] = b"-----BEGIN PRIVATE KEY-----\nEXAMPLE\n-----END PRIVATE KEY-----\n";
+const RECIPIENT: &str = "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa";
+
+/// Content of each seed, by the name of its target and its own.
+#[derive(Default)]
+struct Seeds(BTreeMap<(&'static str, String), Vec<u8>>);
+
+impl Seeds {
+    /// Adds one, unless the target has the same already.
+    fn add(&mut self, target: &'static str, name: &str, content: &[u8]) {
+        let is_known = self.0.iter().any(|((other, _), known)| *other == target && known == content);
+        if !is_known && content.len() <= MAX_SEED_BYTES {
+            let name = format!("seed-{name}");
+            assert!(self.0.insert((target, name), content.to_vec()).is_none());
+        }
+    }
+}
+
+fn vectors() -> Vec<(String, Vec<u8>)> {
+    let folder = folder().join("../formats/tests/vectors");
+    let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
+    paths.sort();
+    let name = |path: &Path| path.file_stem().unwrap().to_str().unwrap().to_owned();
+    paths.iter().map(|path| (name(path), fs::read(path).unwrap())).collect()
+}
+
+fn lines_of_vectors(seeds: &mut Seeds) {
+    for (name, bytes) in vectors() {
+        let lines: Vec<_> = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
+        let [first, middle @ .., last] = &lines[..] else { continue };
+        seeds.add("header", &name, first);
+        seeds.add("trailer", &name, last);
+        let target = if name.contains("-v2-") { "record_v2" } else { "record_v1" };
+        for (index, line) in middle.iter().enumerate() {
+            seeds.add(target, &format!("{name}-{}", index + 1), line);
+        }
+    }
+}
+
+/// Messages and tree heads of the vectors that are accepted, and backups of some of those messages together.
+fn contents_of_vectors(seeds: &mut Seeds) {
+    let key = BackupKey::from_key_file(KEY_FILE).unwrap();
+    let mut together = Vec::new();
+    for (name, bytes) in vectors() {
+        let options = VerifyOptions {
+            key: Some(&key),
+            unkeyed: Allow::Yes,
+            part_of_version_1: Allow::Yes,
+            ..VerifyOptions::default()
+        };
+        let Ok(mut verified) = verify(Cursor::new(&bytes), &options) else { continue };
+        if let Some(head) = Head::of(verified.summary(), &format!("{name}.jsonl"), None) {
+            seeds.add("tree_head", &name, &head.write(None));
+            seeds.add("tree_head", &format!("{name}-keyed"), &head.write(Some(&key)));
+        }
+        let mut messages = verified.messages().unwrap();
+        while let Some(message) = messages.next().unwrap() {
+            let sequence = message.sequence;
+            seeds.add("stored_message", &format!("{name}-{sequence}"), &spelled(&message));
+            seeds.add("nats_connection", &format!("{name}-{sequence}"), &delivered(&message));
+            together.push(message);
+        }
+    }
+    backups(seeds, &together, &key);
+}
+
+/// Backups of messages that fit into both versions, and into version 2 only.
+fn backups(seeds: &mut Seeds, messages: &[StoredMessage], key: &BackupKey) {
+    let is_event = |message: &&StoredMessage| {
+        Event::from_stored(&message.payload).is_ok_and(|event| event.data.starts_with(b"{"))
+    };
+    let numbered = |(index, message): (usize, &StoredMessage)| StoredMessage {
+        sequence: 3 * index as u64 + 2,
+        ..message.clone()
+    };
+    let events: Vec<_> =
+        messages.iter().filter(is_event).step_by(3).take(5).enumerate().map(numbered).collect();
+    let all: Vec<_> = messages.iter().step_by(5).take(8).enumerate().map(numbered).collect();
+    for (target, version, messages) in [
+        ("whole_v1", FormatVersion::V1, &events),
+        ("whole_v2", FormatVersion::V2, &events),
+        ("whole_v2", FormatVersion::V2, &all),
+    ] {
+        for (name, key) in [("unkeyed", None), ("keyed", Some(key))] {
+            let name = format!("{}-messages-{name}", messages.len());
+            seeds.add(target, &name, &written(version, messages, key));
+        }
+    }
+}
+
+fn written(version: FormatVersion, messages: &[StoredMessage], key: Option<&BackupKey>) -> Vec<u8> {
+    let header = Header {
+        version,
+        created_at: StoreTime(1_767_322_800_000_000_000),
+        deployment_id: None,
+        stream: String::from("TRSTCTL_EVENTS"),
+        first_sequence: 1,
+        event_cut_sequence: 3 * messages.len() as u64 + 2,
+    };
+    let mut writer = Writer::create(Vec::new(), &header, key).unwrap();
+    messages.iter().for_each(|message| writer.append(message).unwrap());
+    writer.finish().unwrap().0
+}
+
+fn spelled(message: &StoredMessage) -> Vec<u8> {
+    [&message.subject[..], b"\n", &message.headers, &message.payload].concat()
+}
+
+/// The message as a server delivers it.
+fn delivered(message: &StoredMessage) -> Vec<u8> {
+    let (headers, total) = (message.headers.len(), message.headers.len() + message.payload.len());
+    let (word, numbers) =
+        if headers == 0 { ("MSG", total.to_string()) } else { ("HMSG", format!("{headers} {total}")) };
+    let reply = format!(" 2 $JS.ACK.S.c.1.{0}.{0}.1767322800000000000.0 {numbers}\r\n", message.sequence);
+    [word.as_bytes(), b" ", &message.subject, reply.as_bytes(), &message.headers, &message.payload, b"\r\n"]
+        .concat()
+}
+
+fn words_of_a_server(seeds: &mut Seeds) {
+    let info = r#"INFO {"server_id":"NA","server_name":"n1","version":"2.15.2","proto":1,"headers":true,"max_payload":1048576,"jetstream":true,"auth_required":true,"nonce":"x","ldm":false,"cluster":"c","domain":"d"}"#;
+    seeds.add("nats_connection", "info", format!("{info}\r\nPING\r\nPONG\r\n+OK\r\n").as_bytes());
+    seeds.add(
+        "nats_connection",
+        "refusals",
+        b"-ERR 'Permissions Violation for Publish to \"a.b\"'\r\n-ERR 'Stale Connection'\r\n",
+    );
+    let status = "NATS/1.0 404 No Messages\r\nNats-Pending-Bytes: 12\r\n\r\n";
+    seeds.add(
+        "nats_connection",
+        "status",
+        format!("HMSG _INBOX.x 1 {0} {0}\r\n{status}\r\n", status.len()).as_bytes(),
+    );
+    seeds.add("nats_connection", "empty-reply", b"MSG s 1  0\r\n\r\nMSG s 2 r 3\r\nabc\r\nPING\n");
+    let answer = r#"{"type":"x","error":{"code":404,"err_code":10059,"description":"stream not found"}}"#;
+    seeds.add(
+        "nats_connection",
+        "answer",
+        format!("MSG _INBOX.x.1 1 {}\r\n{answer}\r\n", answer.len()).as_bytes(),
+    );
+}
+
+fn migrations(seeds: &mut Seeds) {
+    let manifest = fs::read(folder().join("../migrations/manifest.toml")).unwrap();
+    seeds.add("manifest", "embedded", &manifest);
+    let entry = |table: &str, class: &str| {
+        format!("[[tables]]\ntable = \"{table}\"\nclass = \"{class}\"\nwhy = \"x\"\n\n")
+    };
+    seeds.add("manifest", "one-table", entry("owners", "log-rebuild").as_bytes());
+    seeds.add(
+        "manifest",
+        "two-classes",
+        (entry("owners", "log-rebuild") + &entry("owners", "ephemeral")).as_bytes(),
+    );
+    seeds.add("manifest", "unknown-class", entry("owners", "forever").as_bytes());
+    seeds.add("manifest", "empty", b"tables = []\n");
+    for file in MIGRATIONS {
+        seeds.add("migrations", file.name, file.sql.as_bytes());
+    }
+    for (name, sql) in [
+        ("block", "DO $$ BEGIN IF true THEN CREATE TABLE a (tenant_id uuid); END IF; END $$;"),
+        (
+            "nested-block",
+            "DO $a$ BEGIN EXECUTE $b$CREATE TABLE a (b int)$b$; END $a$;\n/* /* */ */ -- x\nCREATE TABLE c ();",
+        ),
+        (
+            "renames",
+            "CREATE TABLE a (b int); ALTER TABLE a RENAME TO c; ALTER TABLE c SET SCHEMA read_model; DROP TABLE read_model.c;",
+        ),
+        (
+            "strings",
+            "SELECT 'a;''b', E'c\\'d', U&\"e\\0066\", $$g;$$; CREATE TABLE \"H i\" (j int REFERENCES \"k\".\"L\");",
+        ),
+        (
+            "into",
+            "WITH a AS (SELECT 1) SELECT * INTO b FROM a; CREATE TEMP TABLE c (d int); CREATE SCHEMA e CREATE TABLE f (g int);",
+        ),
+        ("unterminated", "CREATE TABLE a (b text DEFAULT 'c);"),
+    ] {
+        seeds.add("migrations", name, sql.as_bytes());
+    }
+}
+
+fn all() -> Seeds {
+    let mut seeds = Seeds::default();
+    lines_of_vectors(&mut seeds);
+    contents_of_vectors(&mut seeds);
+    words_of_a_server(&mut seeds);
+    migrations(&mut seeds);
+    seeds
+}
+
+fn is_update() -> bool {
+    env::var_os("UPDATE_CORPUS").is_some()
+}
+
+#[test]
+fn every_seed_is_the_one_that_is_made() {
+    for ((target, name), content) in all().0 {
+        let path = folder().join("corpus").join(target).join(&name);
+        if is_update() {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, &content).unwrap();
+        }
+        let found = fs::read(&path).ok();
+        assert!(
+            found == Some(content),
+            "{target}/{name} is another; write the seeds anew with UPDATE_CORPUS=1"
+        );
+    }
+}
+
+/// An encrypted file is another one each time it is made, so a file that is there stays; the target says what it is.
+#[test]
+fn there_is_a_seed_of_every_container() {
+    let example = vectors().into_iter().find(|(name, _)| name == "accept-v2-example.with-key").unwrap().1;
+    for (name, compression, is_encrypted) in [
+        ("Plain", Compression::None, false),
+        ("Zstd", Compression::Zstd, false),
+        ("Age", Compression::None, true),
+        ("AgeZstd", Compression::Zstd, true),
+    ] {
+        let path = folder().join("corpus/container").join(format!("seed-{name}"));
+        if is_update() && !path.exists() {
+            let recipients: Vec<Recipient> =
+                is_encrypted.then(|| RECIPIENT.parse().unwrap()).into_iter().collect();
+            let mut sealed = seal(Vec::new(), compression, &recipients).unwrap();
+            sealed.write_all(&example).unwrap();
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, sealed.finish().unwrap()).unwrap();
+        }
+        let outcome = replay(target("container").unwrap(), &fs::read(&path).unwrap()).unwrap();
+        assert_eq!(outcome, format!("{name}, Reached"));
+    }
+}
+
+#[test]
+fn the_corpus_is_small() {
+    let files =
+        TARGETS.iter().flat_map(|target| fs::read_dir(folder().join("corpus").join(target.name)).unwrap());
+    let bytes: u64 = files.map(|file| file.unwrap().metadata().unwrap().len()).sum();
+    assert!(bytes <= MAX_CORPUS_BYTES, "{bytes}");
+}
