@@ -25,6 +25,9 @@ struct Arguments {
     /// What decides the mutations; the clock without it.
     #[arg(long, env = "TRSTCTL_SEED")]
     seed: Option<u64>,
+    /// A file that each input is written to before it is tried: for one target, whose run ends the whole process.
+    #[arg(long)]
+    trace: Option<PathBuf>,
     /// Targets at once.
     #[arg(long, default_value_t = 1)]
     jobs: usize,
@@ -72,7 +75,7 @@ fn run(targets: &[Target], arguments: &Arguments) -> Vec<Finding> {
             scope.spawn(|| {
                 while let Some(target) = next() {
                     let budget = Budget::Time(Duration::from_secs(arguments.seconds));
-                    match (Run { target, seed, budget }).go() {
+                    match (Run { target, seed, budget, trace: arguments.trace.clone() }).go() {
                         Ok(stats) => {
                             println!("{}: {} inputs, {} shapes", target.name, stats.inputs, stats.shapes)
                         }

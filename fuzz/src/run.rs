@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -38,6 +39,8 @@ pub struct Run<'a> {
     pub seed: u64,
     /// When to stop.
     pub budget: Budget,
+    /// Where each input is written before it is tried: it tells what a process did that did not survive it.
+    pub trace: Option<PathBuf>,
 }
 
 /// What a run did.
@@ -56,14 +59,13 @@ impl Run<'_> {
     /// The first input that the target fails on, or takes more than a minute for.
     ///
     /// # Panics
-    /// When corpus or dictionary cannot be read.
+    /// When corpus or dictionary cannot be read, or the trace not written.
     pub fn go(&self) -> Result<Stats, Box<Finding>> {
         let corpus = Corpus::read(self.target).expect("the corpus can be read");
         let mut pool = Pool::default();
         let watch = Watch::begin(self.target);
         for (_, input) in corpus.inputs {
-            watch.look_at(&input);
-            let shape = replay(self.target, &input)?;
+            let shape = self.tried(&watch, &input)?;
             pool.shapes.insert(shape);
             pool.inputs.push(input);
         }
@@ -73,11 +75,18 @@ impl Run<'_> {
         while self.goes_on(begun, rounds) {
             rounds += 1;
             let input = mutator.mutate(&pool.inputs);
-            watch.look_at(&input);
-            let shape = replay(self.target, &input)?;
+            let shape = self.tried(&watch, &input)?;
             pool.keep(shape, input);
         }
         Ok(Stats { inputs: corpus_len + rounds, shapes: pool.shapes.len() })
+    }
+
+    fn tried(&self, watch: &Watch, input: &[u8]) -> Result<Outcome, Box<Finding>> {
+        if let Some(trace) = &self.trace {
+            fs::write(trace, input).expect("the trace can be written");
+        }
+        watch.look_at(input);
+        replay(self.target, input)
     }
 
     fn goes_on(&self, begun: Instant, rounds: u64) -> bool {

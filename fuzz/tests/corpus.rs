@@ -15,7 +15,7 @@ fn holds(name: &str) {
     let is_whole = env::var_os("TRSTCTL_TORTURE").is_some_and(|value| !value.is_empty() && value != "0");
     let budget = if is_whole { Budget::Time(WHOLE) } else { Budget::Rounds(target.rounds) };
     println!("{name}: TRSTCTL_SEED={seed}");
-    match (Run { target, seed, budget }).go() {
+    match (Run { target, seed, budget, trace: None }).go() {
         Ok(stats) => println!("{name}: {stats:?}"),
         Err(finding) => panic!("{}", finding.report()),
     }
@@ -67,6 +67,7 @@ fn an_input_that_a_target_fails_on_is_found_and_named() {
     }
     let target = trstctl_fuzz::Target { run: fails, ..*target("header").unwrap() };
     // Corpus and dictionary hold no lack of digits.
-    let finding = Run { target: &target, seed: SEED, budget: Budget::Rounds(100_000) }.go().unwrap_err();
+    let finding =
+        Run { target: &target, seed: SEED, budget: Budget::Rounds(100_000), trace: None }.go().unwrap_err();
     assert!(finding.input.contains(&b'7') && finding.to_string().contains("a seven"), "{finding}");
 }

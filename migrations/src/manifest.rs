@@ -83,9 +83,14 @@ impl Manifest {
     }
 
     /// Reads a manifest.
+    ///
+    /// # Errors
+    /// What is wrong with the text, and in which line.
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
-        toml::from_str(text)
-            .map_err(|error: toml::de::Error| ManifestError { reason: error.to_string().trim().to_owned() })
+        read(text).map_err(|error| match error.span() {
+            Some(_) => ManifestError { reason: error.to_string().trim().to_owned() },
+            None => without_place(text, &error),
+        })
     }
 
     /// The tables of one class.
@@ -99,6 +104,18 @@ impl Manifest {
     }
 }
 
+fn read(text: &str) -> Result<Manifest, toml::de::Error> {
+    toml::from_str(text)
+}
+
+/// An error that the parser gives no place, as for values nested too deeply: its line is the first that brings it about.
+fn without_place(text: &str, error: &toml::de::Error) -> ManifestError {
+    let ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).chain([text.len()]).collect();
+    let is_before = |end: &usize| read(&text[..*end]).err().is_none_or(|error| error.span().is_some());
+    let line = ends.partition_point(is_before).min(ends.len() - 1) + 1;
+    ManifestError { reason: format!("line {line}: {}", error.to_string().trim()) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,6 +125,13 @@ mod tests {
         let manifest = Manifest::embedded();
         assert_eq!(manifest.of_class(RecoveryClass::LogRebuild).count(), 11);
         assert!(manifest.tables.iter().all(|entry| !entry.why.is_empty()));
+    }
+
+    #[test]
+    fn what_is_nested_too_deeply_is_refused_with_its_line() {
+        let text = format!("tables = []\n\nx = {}\ny = 1\n", "[".repeat(2_000));
+        let error = Manifest::parse(&text).unwrap_err();
+        assert!(error.to_string().contains("line 3"), "{error}");
     }
 
     #[test]

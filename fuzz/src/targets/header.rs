@@ -2,7 +2,7 @@
 
 use trstctl_formats::backup::{FormatVersion, Header, one_line};
 
-use super::{Outcome, refusal};
+use super::{Outcome, assert_same, refusal};
 
 /// A header that is accepted spells itself: in version 2 as it stood there, in version 1 as it will always stand.
 pub fn header(line: &[u8]) -> Outcome {
@@ -13,7 +13,7 @@ pub fn header(line: &[u8]) -> Outcome {
     let again = one_line::header_line(&header);
     assert_eq!(one_line::header(&again), Ok(header.clone()), "written again: {}", again.escape_ascii());
     if header.version == FormatVersion::V2 && !is_clamped(&header) {
-        assert_eq!(again, line, "written again: {}", again.escape_ascii());
+        assert_same(&again, line);
     }
     Outcome::from(format!("{:?} {} {}", header.version, header.deployment_id.is_some(), is_clamped(&header)))
 }

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use trstctl_migrations::Manifest;
 use trstctl_migrations::audit::{Finding, SqlFile, audit, embedded_files};
 
-use super::Outcome;
+use super::{Outcome, refusal};
 
 static FILES: LazyLock<Vec<SqlFile>> = LazyLock::new(embedded_files);
 static OURS: LazyLock<BTreeSet<String>> =
@@ -40,16 +40,7 @@ fn refused(reason: &str, text: &str) -> Outcome {
     let line: usize = digits.parse().unwrap_or_else(|_| panic!("no line in {reason:?}"));
     let lines = text.split('\n').count();
     assert!((1..=lines).contains(&line), "line {line} of {lines}: {reason}");
-    Outcome::from(
-        reason
-            .lines()
-            .last()
-            .unwrap_or_default()
-            .chars()
-            .filter(char::is_ascii_alphabetic)
-            .take(60)
-            .collect::<String>(),
-    )
+    Outcome::from(refusal::shape_of(reason.lines().last().unwrap_or_default()))
 }
 
 fn unclassified(finding: &Finding, name: &str) -> bool {

@@ -27,5 +27,10 @@ pub use trailer::trailer;
 pub use tree_head::tree_head;
 pub use whole::{whole_v1, whole_v2};
 
+/// Demands that bytes are those that they were made of.
+fn assert_same(again: &[u8], before: &[u8]) {
+    assert!(again == before, "written again:\n{}\nbefore:\n{}", again.escape_ascii(), before.escape_ascii());
+}
+
 /// The shape of what came of an input, in words: inputs with the same one went about the same way.
 pub type Outcome = Cow<'static, str>;

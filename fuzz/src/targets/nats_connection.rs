@@ -4,7 +4,7 @@ use bytes::Bytes;
 use trstctl_ledger::wire::parse::{Limits, Op, ParseError, Parsed, parse};
 use trstctl_ledger::wire::{Message, ServerInfo, ServerVersion, read_answer};
 
-use super::Outcome;
+use super::{Outcome, refusal};
 
 /// Small ones, so that they are met.
 const LIMITS: Limits = Limits { line_bytes: 1 << 10, message_bytes: 8 << 10 };
@@ -26,7 +26,11 @@ pub fn nats_connection(bytes: &[u8]) -> Outcome {
         .take(4)
         .map(|(op, from, used)| look_at(op, &bytes[*from..from + used]))
         .collect();
-    Outcome::from(format!("{kinds} {:?}", at_once.end.map(|at_least| at_least > bytes.len() + 1)))
+    let end = match at_once.end {
+        Ok(at_least) => format!("waits for more than one byte: {}", at_least > bytes.len() + 1),
+        Err(error) => refusal::shape_of(&error.to_string()),
+    };
+    Outcome::from(format!("{kinds} {end}"))
 }
 
 #[derive(Debug, PartialEq, Eq)]

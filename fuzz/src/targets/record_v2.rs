@@ -4,17 +4,19 @@ use trstctl_formats::StoredMessage;
 use trstctl_formats::backup::{Leaves, Lines, one_line};
 use trstctl_formats::merkle;
 
-use super::{Outcome, refusal};
+use super::{Outcome, assert_same, refusal};
 
 /// A line that is accepted is the one line of its message.
 pub fn record_v2(line: &[u8]) -> Outcome {
+    // The lines of a file are cut at newlines before they are read.
+    let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let Ok(text) = std::str::from_utf8(line) else { return Outcome::Borrowed("not UTF-8") };
     let message = match one_line::record_v2(text) {
         Ok(message) => message,
         Err(refused) => return refusal::of_line(line, refused),
     };
     let again = one_line::record_v2_line(&message, Lines::Exact);
-    assert_eq!(again, line, "written again: {}", again.escape_ascii());
+    assert_same(&again, line);
     assert_eq!(Leaves::default().of(&message), merkle::leaf_hash(line));
     shape_of(&message, &again)
 }

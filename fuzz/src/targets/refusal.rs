@@ -39,8 +39,11 @@ pub fn points_into(failure: &Failure, plain: &[u8]) {
     }
 }
 
-/// The words of a message without what is particular to the input.
-fn shape_of(message: &str) -> String {
-    let words = message.chars().filter(|c| c.is_ascii_alphabetic() || matches!(c, ' ' | '`' | '_'));
-    words.take(80).collect()
+/// The first words of a message, without numbers, names and what else is particular to the input.
+pub fn shape_of(message: &str) -> String {
+    let is_word = |word: &&str| {
+        word.bytes()
+            .all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'`' | b'.' | b',' | b':'))
+    };
+    message.split(' ').filter(is_word).take(16).collect::<Vec<_>>().join(" ")
 }

@@ -3,7 +3,7 @@
 use trstctl_formats::backup::FormatVersion;
 use trstctl_formats::backup::one_line::trailer_again;
 
-use super::{Outcome, refusal};
+use super::{Outcome, assert_same, refusal};
 
 /// A trailer that is accepted is written again as it stood there; in version 1, which is read leniently, from the second
 /// time on.
@@ -32,7 +32,7 @@ fn of_version_2(line: &[u8]) -> Outcome {
         Err(refused) => refusal::of_line(line, refused),
         Ok(None) => Outcome::Borrowed("read, with another cut than its last sequence"),
         Ok(Some(again)) => {
-            assert_eq!(again, line, "written again: {}", again.escape_ascii());
+            assert_same(&again, line);
             Outcome::Borrowed("read")
         }
     }

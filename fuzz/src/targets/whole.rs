@@ -11,7 +11,7 @@ use trstctl_formats::head::Head;
 use trstctl_formats::merkle::Tree;
 use trstctl_formats::{Class, Failure, StoredMessage};
 
-use super::{Outcome, header::is_clamped, refusal};
+use super::{Outcome, assert_same, header::is_clamped, refusal};
 use crate::forge;
 
 static KEY: LazyLock<BackupKey> =
@@ -115,8 +115,7 @@ fn accepted_v2<S: Read + Seek + Send>(file: &[u8], verified: &mut Verified<S>) -
     let messages = all(verified);
     assert_eq!(&folded(content.first_sequence, &messages, content.last_sequence), content);
     if !is_clamped(&summary.header) {
-        let again = written(&summary.header, &messages, summary.keyed);
-        assert_eq!(again, file, "written again: {}", again.escape_ascii());
+        assert_same(&written(&summary.header, &messages, summary.keyed), file);
     }
     let head = Head::of(&summary, "x.jsonl", None).expect("version 2 has a tree head");
     let read = Head::read(&head.write(None)).unwrap_or_else(|failure| panic!("{failure} in {head:?}"));
@@ -144,7 +143,7 @@ fn accepted_v1(file: &[u8], options: &VerifyOptions<'_>) -> Outcome {
     let mut verified = verify(Cursor::new(&once[..]), &options)
         .unwrap_or_else(|failure| panic!("{failure:?} of {}", once.escape_ascii()));
     let again = all(&mut verified);
-    assert_eq!(written(&header, &again, summary.keyed), once, "the second backup differs from the first");
+    assert_same(&written(&header, &again, summary.keyed), &once);
     Outcome::from(format!("accepted, {} records", messages.len()))
 }
 

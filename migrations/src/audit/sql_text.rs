@@ -22,14 +22,19 @@ pub(super) fn read(files: &[SqlFile]) -> (Tables, Vec<(String, &'static str)>) {
 
 fn read_file(file: &SqlFile, tables: &mut Tables) -> Result<(), Unterminated> {
     let schema = if file.name.contains(READ_MODEL) { READ_MODEL } else { PUBLIC };
-    let mut reader = Reader { file: &file.name, schema: schema.to_owned(), tables };
+    let mut reader = Reader { file: &file.name, schema: schema.to_owned(), blocks: 0, tables };
     reader.text(&file.text)
 }
+
+/// `DO` blocks inside each other that are read: more would be for the stack of this program, and nobody writes them.
+const MAX_BLOCKS: u32 = 64;
 
 struct Reader<'a> {
     file: &'a str,
     /// Where a name without a schema belongs.
     schema: String,
+    /// `DO` blocks around the text that is read.
+    blocks: u32,
     tables: &'a mut Tables,
 }
 
@@ -44,17 +49,26 @@ impl Reader<'_> {
 
     fn statement(&mut self, tokens: &[Token]) -> Result<(), Unterminated> {
         if tokens.first().is_some_and(|token| token.is_word("do")) {
-            for token in tokens {
-                if let Token::Dollar(body) = token {
-                    self.text(body)?;
-                }
-            }
-            return Ok(());
+            return self.block(tokens);
         }
         // Anywhere, since a block's statement may follow BEGIN, THEN or a CREATE SCHEMA.
         for start in 0..tokens.len() {
             self.clause(Cursor { tokens: &tokens[start..] }, start == 0);
         }
+        Ok(())
+    }
+
+    fn block(&mut self, tokens: &[Token]) -> Result<(), Unterminated> {
+        if self.blocks == MAX_BLOCKS {
+            return Err(Unterminated("nest of more than 64 DO blocks"));
+        }
+        self.blocks += 1;
+        for token in tokens {
+            if let Token::Dollar(body) = token {
+                self.text(body)?;
+            }
+        }
+        self.blocks -= 1;
         Ok(())
     }
 
@@ -428,6 +442,21 @@ mod tests {
         );
         assert_eq!(names("CREATE SCHEMA s CREATE TABLE t (x int)"), ["s.t"]);
         assert_eq!(names("SET LOCAL search_path = read_model; CREATE TABLE t (x int)"), ["read_model.t"]);
+    }
+
+    fn nested_blocks(depth: usize) -> String {
+        let opened: String = (0..depth).map(|level| format!("DO $b{level}$ ")).collect();
+        let closed: String = (0..depth).rev().map(|level| format!("$b{level}$; ")).collect();
+        format!("{opened}CREATE TABLE inside (x int); {closed}")
+    }
+
+    #[test]
+    fn blocks_inside_each_other_are_read_up_to_a_limit_and_then_reported() {
+        assert_eq!(names(&nested_blocks(64)), ["public.inside"]);
+        let file = SqlFile { name: "x.sql".into(), text: nested_blocks(5_000) };
+        let (tables, unreadable) = read(&[file]);
+        assert_eq!(unreadable, [(String::from("x.sql"), "nest of more than 64 DO blocks")]);
+        assert!(tables.is_empty());
     }
 
     #[test]
