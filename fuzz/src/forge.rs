@@ -96,7 +96,8 @@ fn tenant_of(line: &[u8]) -> &[u8] {
 fn put_tenants(trailer: &mut Vec<u8>, tenants: &BTreeMap<&[u8], Tree>) {
     let before = b",\"tenants\":[";
     let Some(from) = memmem::find(trailer, before).map(|at| at + before.len()) else { return };
-    let Some(len) = memchr::memchr(b']', &trailer[from..]) else { return };
+    // Ids may hold brackets; after the tenants there are none.
+    let Some(len) = memchr::memrchr(b']', &trailer[from..]) else { return };
     let list: Vec<Vec<u8>> = tenants
         .iter()
         .map(|(id, tree)| {

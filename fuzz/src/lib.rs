@@ -37,16 +37,16 @@ pub struct Target {
 
 /// All targets, by name.
 pub const TARGETS: &[Target] = &[
-    Target { name: "container", run: container, dictionary: "container", rounds: 20_000 },
-    Target { name: "header", run: header, dictionary: "backup", rounds: 300_000 },
-    Target { name: "manifest", run: manifest, dictionary: "migrations", rounds: 2_000 },
-    Target { name: "migrations", run: migrations, dictionary: "migrations", rounds: 5_000 },
-    Target { name: "nats_connection", run: nats_connection, dictionary: "nats", rounds: 50_000 },
-    Target { name: "record_v1", run: record_v1, dictionary: "backup", rounds: 100_000 },
-    Target { name: "record_v2", run: record_v2, dictionary: "backup", rounds: 100_000 },
-    Target { name: "stored_message", run: stored_message, dictionary: "backup", rounds: 60_000 },
-    Target { name: "trailer", run: trailer, dictionary: "backup", rounds: 200_000 },
-    Target { name: "tree_head", run: tree_head, dictionary: "backup", rounds: 60_000 },
+    Target { name: "container", run: container, dictionary: "container", rounds: 60_000 },
+    Target { name: "header", run: header, dictionary: "backup", rounds: 1_000_000 },
+    Target { name: "manifest", run: manifest, dictionary: "migrations", rounds: 3_000 },
+    Target { name: "migrations", run: migrations, dictionary: "migrations", rounds: 8_000 },
+    Target { name: "nats_connection", run: nats_connection, dictionary: "nats", rounds: 150_000 },
+    Target { name: "record_v1", run: record_v1, dictionary: "backup", rounds: 250_000 },
+    Target { name: "record_v2", run: record_v2, dictionary: "backup", rounds: 250_000 },
+    Target { name: "stored_message", run: stored_message, dictionary: "backup", rounds: 120_000 },
+    Target { name: "trailer", run: trailer, dictionary: "backup", rounds: 500_000 },
+    Target { name: "tree_head", run: tree_head, dictionary: "backup", rounds: 150_000 },
     Target { name: "whole_v1", run: whole_v1, dictionary: "backup", rounds: 2_000 },
     Target { name: "whole_v2", run: whole_v2, dictionary: "backup", rounds: 2_000 },
 ];

@@ -23,7 +23,7 @@ pub fn nats_connection(bytes: &[u8]) -> Outcome {
     let kinds: String = at_once
         .found
         .iter()
-        .take(4)
+        .take(3)
         .map(|(op, from, used)| look_at(op, &bytes[*from..from + used]))
         .collect();
     let end = match at_once.end {
