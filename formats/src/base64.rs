@@ -22,11 +22,7 @@ pub(crate) fn push(out: &mut Vec<u8>, bytes: &[u8]) {
 
 /// Appends what canonical `text` stands for; `None` when it is not canonical.
 pub(crate) fn decode_into(out: &mut Vec<u8>, text: &[u8]) -> Option<()> {
-    let from = out.len();
-    out.resize(from + text.len().div_ceil(4) * 3, 0);
-    let len = STANDARD.decode_slice(text, &mut out[from..]).ok()?;
-    out.truncate(from + len);
-    Some(())
+    base64_simd::STANDARD.decode_append(text, out).ok()
 }
 
 /// Decodes as Go does: line breaks are skipped, unused bits ignored.
@@ -58,5 +54,26 @@ pub(crate) struct Piece {
 impl Piece {
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_one_spelling_is_canonical() {
+        let decoded = |text: &str| {
+            let mut out = Vec::new();
+            decode_into(&mut out, text.as_bytes()).map(|()| out)
+        };
+        assert_eq!(decoded("QQ==").as_deref(), Some(&b"A"[..]));
+        for text in ["QR==", "QUJ=", "QQ=", "QQ", "QQ==\n", "Q Q==", "QQ==QQ==", "Q-==", "=", "QUJDRA==="] {
+            assert_eq!(decoded(text), None, "{text:?}");
+        }
+        let bytes: Vec<u8> = (0..=255).collect();
+        let mut text = Vec::new();
+        push(&mut text, &bytes);
+        assert_eq!(decoded(std::str::from_utf8(&text).unwrap()), Some(bytes));
     }
 }

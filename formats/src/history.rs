@@ -8,7 +8,7 @@ use std::fmt;
 
 use crate::Digest;
 use crate::head::Head;
-use crate::merkle::Tree;
+use crate::merkle::{Growth, Tree};
 
 /// The first place where the later log is not what the earlier backup said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,14 +84,17 @@ pub struct HeadCheck<'a> {
     head: &'a Head,
     /// Parts that were found the same.
     same: usize,
-    /// Leaves of the part that is being compared.
-    part: Tree,
+    /// The part that is being compared, without what waits in `growth`.
+    part: [Tree; 1],
+    /// Leaves of the part.
+    leaves: u64,
+    growth: Growth,
 }
 
 impl<'a> HeadCheck<'a> {
     /// Begins before the later log's first record.
     pub fn new(head: &'a Head) -> Self {
-        Self { head, same: 0, part: Tree::new() }
+        Self { head, same: 0, part: [Tree::new()], leaves: 0, growth: Growth::default() }
     }
 
     /// The later log's next record.
@@ -109,16 +112,20 @@ impl<'a> HeadCheck<'a> {
         if sequence > block.last_sequence {
             return Err(self.in_part(DifferenceKind::Missing));
         }
-        self.part.push(leaf);
-        let whole = self.part.len() == self.head.blocks.leaves_of(self.same, self.head.records);
-        if !whole {
+        self.growth.push(0, leaf);
+        self.leaves += 1;
+        let is_whole = self.leaves == self.head.blocks.leaves_of(self.same, self.head.records);
+        if is_whole || self.growth.is_due() {
+            self.growth.settle(&mut self.part);
+        }
+        if !is_whole {
             return Ok(());
         }
-        if sequence != block.last_sequence || self.part.root() != block.root {
+        if sequence != block.last_sequence || self.part[0].root() != block.root {
             return Err(self.in_part(DifferenceKind::Changed));
         }
         self.same += 1;
-        self.part = Tree::new();
+        (self.part, self.leaves) = ([Tree::new()], 0);
         Ok(())
     }
 

@@ -15,7 +15,9 @@ const DOCUMENT: &str = include_str!("../../docs/format/tree-head.md");
 /// The head of a backup of these messages, up to this cut.
 fn head(messages: &[StoredMessage], cut: u64) -> Head {
     let mut writer = Writer::create(Vec::new(), &header(FormatVersion::V2, cut), Some(&key())).unwrap();
-    messages.iter().for_each(|message| writer.append(message).unwrap());
+    for message in messages {
+        writer.append(message).unwrap();
+    }
     let summary = writer.finish().unwrap().1;
     Head::of(&summary, "trstctl-events-20260102T030405Z.jsonl", None).unwrap()
 }

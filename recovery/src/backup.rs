@@ -3,7 +3,7 @@
 //! Beside it goes its tree head, last of all; a log that does not extend the earlier backup's history gives neither.
 //! The network is read on one thread while another encodes, hashes and writes; between them stand a few batches.
 
-use std::io::Write as _;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use trstctl_formats::head::{Head, NewHistory};
 use trstctl_formats::{Class, Failure, StoreTime, StoredMessage};
 use trstctl_ledger::log::{EventLog, LogReader, LogState};
 
-use crate::history::{self, Compared, Comparison, Expected};
+use crate::history::{self, Against, Compared, Comparison, Expected};
 use crate::internal;
 use crate::output::{Existing, Output};
 use crate::progress::{Phase, Phases, Progress, Unit};
@@ -276,14 +276,9 @@ fn write(
     loop {
         match queue.blocking_recv() {
             Some(Batch::Messages(batch)) => {
-                for message in &batch {
-                    if message.sequence <= header.event_cut_sequence {
-                        writer.append(message).map_err(failed)?;
-                        against.push(message, writer.last_leaf())?;
-                    } else {
-                        against.push(message, None)?;
-                    }
-                }
+                batch
+                    .iter()
+                    .try_for_each(|message| take(message, &header, &mut writer, &mut against, &failed))?;
             }
             Some(Batch::Complete) => break,
             None => {
@@ -295,11 +290,27 @@ fn write(
             }
         }
     }
+    against.push_written(writer.write_through().map_err(failed)?)?;
     let difference = against.finish(through)?;
     let (compared, new_history) = comparison.conclude(difference);
     let (sealed, summary) = writer.finish().map_err(failed)?;
     let output = sealed.finish().map_err(|error| failed(error.into()))?;
     Ok(Written { summary, output, compared, new_history })
+}
+
+/// Writes a message, unless it lies behind the cut, and compares what has a leaf by now.
+fn take(
+    message: &StoredMessage,
+    header: &Header,
+    writer: &mut Writer<impl Write>,
+    against: &mut Against<'_>,
+    failed: &impl Fn(WriteError) -> Failure,
+) -> Result<(), Failure> {
+    let is_written = message.sequence <= header.event_cut_sequence;
+    let leaves = if is_written { writer.append(message) } else { writer.write_through() };
+    against.push_written(leaves.map_err(failed)?)?;
+    // Version 1 has no leaves of its own.
+    if is_written && header.version == FormatVersion::V2 { Ok(()) } else { against.push(message) }
 }
 
 fn write_failure(error: WriteError, path: &str) -> Failure {

@@ -148,36 +148,66 @@ impl Leaves {
 pub struct ContentFold {
     fold: Fold,
     lines: Lines,
-    line: Vec<u8>,
+    /// Lines whose leaves are hashed together.
+    waiting: Vec<u8>,
+    /// Sequence and end of each of them.
+    ends: Vec<(u64, usize)>,
+    leaves: Vec<Digest>,
     scratch: Scratch,
 }
+
+/// Bytes of lines that are worth hashing together.
+const ENOUGH_BYTES: usize = 64 << 10;
 
 impl ContentFold {
     /// Begins at the log's first sequence.
     pub fn new(lines: Lines, first_sequence: u64) -> Self {
-        Self { fold: Fold::new(first_sequence), lines, line: Vec::new(), scratch: Scratch::default() }
+        Self {
+            fold: Fold::new(first_sequence),
+            lines,
+            waiting: Vec::new(),
+            ends: Vec::new(),
+            leaves: Vec::new(),
+            scratch: Scratch::default(),
+        }
     }
 
     /// Adds a message; sequences must rise.
     pub fn append(&mut self, message: &StoredMessage) {
-        debug_assert!(message.sequence >= self.fold.next_sequence(), "sequences must rise");
-        self.line.clear();
-        record_v2::write(message, self.lines, &mut self.line, &mut self.scratch);
-        self.fold.push(message.sequence, merkle::leaf_hash(&self.line));
+        record_v2::write(message, self.lines, &mut self.waiting, &mut self.scratch);
+        self.ends.push((message.sequence, self.waiting.len()));
+        if self.waiting.len() >= ENOUGH_BYTES {
+            self.settle();
+        }
+    }
+
+    fn settle(&mut self) {
+        let begins = std::iter::once(0).chain(self.ends.iter().map(|(_, end)| *end));
+        let spans: Vec<&[u8]> =
+            begins.zip(&self.ends).map(|(begin, (_, end))| &self.waiting[begin..*end]).collect();
+        merkle::leaf_hashes(spans.into_iter(), &mut self.leaves);
+        for ((sequence, _), leaf) in self.ends.drain(..).zip(&self.leaves) {
+            debug_assert!(sequence >= self.fold.next_sequence(), "sequences must rise");
+            self.fold.push(sequence, *leaf);
+        }
+        self.waiting.clear();
+        self.waiting.shrink_to(4 * ENOUGH_BYTES);
     }
 
     /// Messages so far.
     pub fn records(&self) -> u64 {
-        self.fold.records()
+        self.fold.records() + self.ends.len() as u64
     }
 
     /// Root of the messages so far.
-    pub fn root(&self) -> Digest {
+    pub fn root(&mut self) -> Digest {
+        self.settle();
         self.fold.root()
     }
 
     /// Ends at the log's last sequence.
-    pub fn finish(self, last_sequence: u64) -> Content {
+    pub fn finish(mut self, last_sequence: u64) -> Content {
+        self.settle();
         self.fold.content_through(last_sequence)
     }
 }

@@ -4,6 +4,7 @@
 //! message: a log without any states another first sequence, and only the end tells.
 
 use std::io::Write;
+use std::ops::Range;
 
 use hmac::Mac as _;
 use sha2::{Digest as _, Sha256};
@@ -35,7 +36,19 @@ pub struct Writer<W> {
     next_sequence: u64,
     time_range: Option<(StoreTime, StoreTime)>,
     len_bytes: u64,
-    last_leaf: Option<Digest>,
+    /// Lines in the buffer whose leaves are not hashed yet.
+    lines: Vec<Line>,
+    digests: Vec<Digest>,
+    leaves: Vec<(u64, Digest)>,
+}
+
+/// A line of version 2 in the buffer.
+struct Line {
+    sequence: u64,
+    /// Without its newline.
+    span: Range<usize>,
+    /// The tenant id, escaped as in the line.
+    tenant: Range<usize>,
 }
 
 /// Why a writer stopped. The output is then no backup.
@@ -103,13 +116,18 @@ impl<W: Write> Writer<W> {
             next_sequence: header.first_sequence,
             time_range: None,
             len_bytes: 0,
-            last_leaf: None,
+            lines: Vec::new(),
+            digests: Vec::new(),
+            leaves: Vec::new(),
             header,
         })
     }
 
     /// Writes one message; sequences must rise and lie within the header's range.
-    pub fn append(&mut self, message: &StoredMessage) -> Result<(), WriteError> {
+    ///
+    /// Leaves are hashed several at once: answers those that were hashed now, with their sequences, mostly none. Of version 1
+    /// there are none.
+    pub fn append(&mut self, message: &StoredMessage) -> Result<&[(u64, Digest)], WriteError> {
         let sequence = message.sequence;
         let (first, cut) = (self.header.first_sequence, self.header.event_cut_sequence);
         if sequence < self.next_sequence || sequence > cut {
@@ -122,12 +140,18 @@ impl<W: Write> Writer<W> {
         }
         self.records += 1;
         self.next_sequence = sequence + 1;
-        if self.buffer.len() >= BUFFER_BYTES { self.write_buffer() } else { Ok(()) }
+        self.leaves.clear();
+        if self.buffer.len() >= BUFFER_BYTES {
+            self.write_buffer()?;
+        }
+        Ok(&self.leaves)
     }
 
-    /// The leaf of the message that was appended last; `None` in version 1.
-    pub fn last_leaf(&self) -> Option<Digest> {
-        self.last_leaf
+    /// Writes what waits in the buffer, and answers the leaves that were hashed now.
+    pub fn write_through(&mut self) -> Result<&[(u64, Digest)], WriteError> {
+        self.leaves.clear();
+        self.write_buffer()?;
+        Ok(&self.leaves)
     }
 
     fn append_v1(&mut self, message: &StoredMessage) -> Result<(), WriteError> {
@@ -156,10 +180,8 @@ impl<W: Write> Writer<W> {
         let from = self.buffer.len();
         let tenant = record_v2::write(message, Lines::Exact, &mut self.buffer, &mut self.scratch);
         self.end_line(from, message.sequence)?;
-        let leaf = merkle::leaf_hash(&self.buffer[from..self.buffer.len() - 1]);
-        self.fold.push(message.sequence, leaf);
-        self.last_leaf = Some(leaf);
-        self.tenants.push(&self.buffer[tenant.unwrap_or_default()], leaf);
+        let span = from..self.buffer.len() - 1;
+        self.lines.push(Line { sequence: message.sequence, span, tenant: tenant.unwrap_or_default() });
         widen(&mut self.time_range, message.stored_at);
         Ok(())
     }
@@ -243,6 +265,7 @@ impl<W: Write> Writer<W> {
     }
 
     fn write_buffer(&mut self) -> Result<(), WriteError> {
+        self.fold_lines();
         self.sha256.update(&self.buffer);
         if let Some(mac) = &mut self.mac_v1 {
             mac.update(&self.buffer);
@@ -252,6 +275,16 @@ impl<W: Write> Writer<W> {
         self.buffer.clear();
         self.buffer.shrink_to(4 * BUFFER_BYTES);
         Ok(())
+    }
+
+    fn fold_lines(&mut self) {
+        let lines = self.lines.iter().map(|line| &self.buffer[line.span.clone()]);
+        merkle::leaf_hashes(lines, &mut self.digests);
+        for (line, &leaf) in self.lines.drain(..).zip(&self.digests) {
+            self.fold.push(line.sequence, leaf);
+            self.tenants.push(&self.buffer[line.tenant], leaf);
+            self.leaves.push((line.sequence, leaf));
+        }
     }
 }
 

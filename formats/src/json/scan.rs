@@ -217,7 +217,7 @@ const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
 /// How many bytes from the first on are neither quote, backslash nor control character: sixteen at a time, where every
 /// processor can.
 #[inline]
-fn plain_len(text: &[u8]) -> usize {
+pub(super) fn plain_len(text: &[u8]) -> usize {
     #[cfg(target_arch = "x86_64")]
     if let Some(level) = fearless_simd::Level::baseline().as_sse2() {
         let (vectors, rest) = text.as_chunks::<16>();
@@ -260,6 +260,22 @@ fn plain_len_by_words(text: &[u8]) -> usize {
     }
     let special = |b: &u8| matches!(b, b'"' | b'\\' | 0..0x20);
     words.len() * 8 + rest.iter().position(special).unwrap_or(rest.len())
+}
+
+/// Where the first of these bytes stands, eight at a time.
+#[inline]
+pub(super) fn position_of<const N: usize>(text: &[u8], needles: [u8; N]) -> Option<usize> {
+    let (words, rest) = text.as_chunks::<8>();
+    for (i, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let is_zero = |w: u64| w.wrapping_sub(LOW_BITS) & !w;
+        let found = needles.iter().fold(0, |found, &needle| found | is_zero(word ^ (LOW_BITS * u64::from(needle))));
+        if found & HIGH_BITS != 0 {
+            return Some(i * 8 + ((found & HIGH_BITS).trailing_zeros() / 8) as usize);
+        }
+    }
+    let at = rest.iter().position(|byte| needles.contains(byte))?;
+    Some(words.len() * 8 + at)
 }
 
 /// Sets the high bit of the lowest byte that is special (and perhaps of bytes above it).

@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+use super::scan::{plain_len, position_of};
+
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// Decodes a checked string: each byte that is no UTF-8 and each lone surrogate becomes U+FFFD.
@@ -72,7 +74,8 @@ fn code_unit(text: &[u8]) -> Option<u32> {
 /// Appends the string, escaped as Go does, without quotes.
 pub(crate) fn push_go_escaped(out: &mut Vec<u8>, text: &str) {
     let bytes = text.as_bytes();
-    push_escaped(out, bytes, is_go_special, |out, rest| {
+    let special = |rest: &[u8]| rest.iter().position(|byte| is_go_special(*byte));
+    push_escaped(out, bytes, special, |out, rest| {
         if !push_html_escape(out, rest) {
             push_escape(out, rest[0]);
             return 1;
@@ -83,22 +86,23 @@ pub(crate) fn push_go_escaped(out: &mut Vec<u8>, text: &str) {
 
 /// Appends the string, escaped as in version 2, without quotes.
 pub(crate) fn push_v2_escaped(out: &mut Vec<u8>, text: &[u8]) {
-    push_escaped(out, text, is_v2_special, |out, rest| {
+    let special = |rest: &[u8]| Some(plain_len(rest)).filter(|at| *at < rest.len());
+    push_escaped(out, text, special, |out, rest| {
         push_escape(out, rest[0]);
         1
     });
 }
 
-/// Copies runs of ordinary bytes; `escape` writes what replaces the beginning of its text and says how much that was.
+/// Copies runs of ordinary bytes up to where `special` finds one; `escape` writes what replaces the beginning of its text and says how much that was.
 #[inline]
 fn push_escaped(
     out: &mut Vec<u8>,
     text: &[u8],
-    special: impl Fn(u8) -> bool,
+    special: impl Fn(&[u8]) -> Option<usize>,
     mut escape: impl FnMut(&mut Vec<u8>, &[u8]) -> usize,
 ) {
     let mut rest = text;
-    while let Some(at) = rest.iter().position(|b| special(*b)) {
+    while let Some(at) = special(rest) {
         out.extend_from_slice(&rest[..at]);
         let len = escape(out, &rest[at..]);
         rest = &rest[at + len..];
@@ -110,9 +114,11 @@ fn is_v2_special(byte: u8) -> bool {
     matches!(byte, b'"' | b'\\' | 0..0x20)
 }
 
+/// 0xe2 begins U+2028 and U+2029.
+const HTML_SPECIALS: [u8; 4] = [b'<', b'>', b'&', 0xe2];
+
 fn is_html_special(byte: u8) -> bool {
-    // 0xe2 begins U+2028 and U+2029.
-    matches!(byte, b'<' | b'>' | b'&' | 0xe2)
+    HTML_SPECIALS.contains(&byte)
 }
 
 fn is_go_special(byte: u8) -> bool {
@@ -190,7 +196,7 @@ pub(crate) fn push_go_compacted(out: &mut Vec<u8>, json: &[u8]) {
 #[must_use]
 pub(crate) fn push_stored_as_v2(out: &mut Vec<u8>, raw: &[u8]) -> bool {
     let mut rest = raw;
-    while let Some(at) = rest.iter().position(|b| *b == b'\\' || is_html_special(*b)) {
+    while let Some(at) = position_of(rest, [b'\\', b'<', b'>', b'&', 0xe2]) {
         out.extend_from_slice(&rest[..at]);
         let Some((replacement, len)) = stored_special(&rest[at..]) else { return false };
         out.extend_from_slice(replacement);
@@ -241,7 +247,7 @@ pub(crate) fn is_canonical_v2(raw: &[u8]) -> bool {
 
 /// Appends a string of version 2, given as it stands there, as a stored event writes it.
 pub(crate) fn push_v2_as_stored(out: &mut Vec<u8>, raw: &[u8]) {
-    push_escaped(out, raw, is_html_special, |out, rest| {
+    push_escaped(out, raw, |rest| position_of(rest, HTML_SPECIALS), |out, rest| {
         push_html_escape(out, rest);
         html_len(rest)
     });

@@ -66,12 +66,23 @@ impl Comparison {
 }
 
 impl Against<'_> {
-    /// The log's next message, and its leaf where it is known.
-    pub fn push(&mut self, message: &StoredMessage, leaf: Option<Digest>) -> Result<(), Failure> {
-        let Some(check) = &mut self.check else { return Ok(()) };
-        let leaf = leaf.unwrap_or_else(|| self.leaves.of(message));
-        let result = check.push(message.sequence, leaf);
-        self.note(result)
+    /// The log's next message, which is not written.
+    pub fn push(&mut self, message: &StoredMessage) -> Result<(), Failure> {
+        if self.check.is_none() {
+            return Ok(());
+        }
+        let leaf = self.leaves.of(message);
+        self.push_written(&[(message.sequence, leaf)])
+    }
+
+    /// The log's next messages, by sequence and leaf.
+    pub fn push_written(&mut self, leaves: &[(u64, Digest)]) -> Result<(), Failure> {
+        for &(sequence, leaf) in leaves {
+            let Some(check) = &mut self.check else { return Ok(()) };
+            let result = check.push(sequence, leaf);
+            self.note(result)?;
+        }
+        Ok(())
     }
 
     /// The log ends here, and every sequence up to here is accounted for. Answers the difference that was accepted.

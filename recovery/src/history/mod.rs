@@ -17,7 +17,7 @@ use trstctl_formats::history::Difference;
 use trstctl_formats::{Class, Failure};
 
 pub(crate) use check::{Check, Stop};
-pub(crate) use comparison::Comparison;
+pub(crate) use comparison::{Against, Comparison};
 pub use folder::{Found, Unbelievable, newest_in};
 
 use crate::progress::Progress;

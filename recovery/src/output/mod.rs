@@ -3,6 +3,8 @@
 //! A killed run leaves only a `.trstctl-*.partial` file that it had locked; the next run into that folder removes it
 //! (trap 5).
 
+mod early_flush;
+
 use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
@@ -11,6 +13,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 use trstctl_formats::{Class, Failure};
+
+use early_flush::EarlyFlush;
 
 const PREFIX: &str = ".trstctl-";
 const SUFFIX: &str = ".partial";
@@ -30,6 +34,7 @@ pub struct Output {
     partial: NamedTempFile,
     path: PathBuf,
     existing: Existing,
+    early_flush: EarlyFlush,
 }
 
 impl Output {
@@ -44,7 +49,7 @@ impl Output {
         let folder = folder(path);
         remove_abandoned(folder);
         let partial = locked_partial(folder).map_err(|error| failed(&path.display().to_string(), &error))?;
-        Ok(Self { partial, path: path.to_owned(), existing })
+        Ok(Self { partial, path: path.to_owned(), existing, early_flush: EarlyFlush::default() })
     }
 
     /// Flushes what was written so far to disk.
@@ -55,8 +60,9 @@ impl Output {
 
     /// Flushes file and folder to disk, gives the file its name, and answers its length in bytes.
     pub fn publish(self) -> Result<u64, Failure> {
-        let Self { partial, path, existing } = self;
+        let Self { partial, path, existing, mut early_flush } = self;
         let failed = |error: &io::Error| failed(&path.display().to_string(), error);
+        early_flush.finish().map_err(|error| failed(&error))?;
         partial.as_file().sync_all().map_err(|error| failed(&error))?;
         let len_bytes = partial.as_file().metadata().map_err(|error| failed(&error))?.len();
         let renamed = match existing {
@@ -74,7 +80,9 @@ impl Output {
 
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.partial.as_file_mut().write(bytes)
+        let len_bytes = self.partial.as_file_mut().write(bytes)?;
+        self.early_flush.wrote(self.partial.as_file(), len_bytes)?;
+        Ok(len_bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
