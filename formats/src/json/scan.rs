@@ -269,7 +269,8 @@ pub(super) fn position_of<const N: usize>(text: &[u8], needles: [u8; N]) -> Opti
     for (i, word) in words.iter().enumerate() {
         let word = u64::from_le_bytes(*word);
         let is_zero = |w: u64| w.wrapping_sub(LOW_BITS) & !w;
-        let found = needles.iter().fold(0, |found, &needle| found | is_zero(word ^ (LOW_BITS * u64::from(needle))));
+        let found =
+            needles.iter().fold(0, |found, &needle| found | is_zero(word ^ (LOW_BITS * u64::from(needle))));
         if found & HIGH_BITS != 0 {
             return Some(i * 8 + ((found & HIGH_BITS).trailing_zeros() / 8) as usize);
         }

@@ -247,10 +247,15 @@ pub(crate) fn is_canonical_v2(raw: &[u8]) -> bool {
 
 /// Appends a string of version 2, given as it stands there, as a stored event writes it.
 pub(crate) fn push_v2_as_stored(out: &mut Vec<u8>, raw: &[u8]) {
-    push_escaped(out, raw, |rest| position_of(rest, HTML_SPECIALS), |out, rest| {
-        push_html_escape(out, rest);
-        html_len(rest)
-    });
+    push_escaped(
+        out,
+        raw,
+        |rest| position_of(rest, HTML_SPECIALS),
+        |out, rest| {
+            push_html_escape(out, rest);
+            html_len(rest)
+        },
+    );
 }
 
 /// The bytes of a string of version 2.

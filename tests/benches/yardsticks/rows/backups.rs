@@ -35,6 +35,18 @@ pub fn realistic(setting: &Setting, version: FormatVersion, gb: f64) -> PathBuf 
     })
 }
 
+/// A keyed version 2 backup of at most so many events, none of which empties a tenant: nearly as many rows are left.
+pub fn without_offboarding(setting: &Setting, events: u64) -> PathBuf {
+    let options = HistoryOptions { odd: Odd::None, gaps: Gaps::None, ..HistoryOptions::default() };
+    let stays =
+        |message: &StoredMessage| !message.payload.windows(17).any(|text| text == b"tenant.offboarded");
+    setting.file(&format!("growing-{events}.jsonl"), |path| {
+        let kept = || History::with_options(7, events, options).stored().filter(stays);
+        let numbered = kept().zip(1..).map(|(message, sequence)| StoredMessage { sequence, ..message });
+        write(path, FormatVersion::V2, kept().count() as u64, numbered);
+    })
+}
+
 /// A keyed version 2 backup of about so many GB: 10,000 tenants, and in each thousand lines one of up to 1 MiB.
 pub fn wide(setting: &Setting, gb: f64) -> PathBuf {
     let thousands = ((gb * 1e9 / 1.05e6) as u64).max(10);

@@ -12,7 +12,7 @@ use trstctl_ledger::projection::Table;
 use trstctl_migrations::files::{Phase, read_model_sql};
 use trstctl_tests::{Run, Site};
 
-use super::{child, log};
+use super::{backups, child};
 use crate::figures::{Figures, Unit, alternate, seconds};
 use crate::row::{Reach, Row, Yardstick};
 use crate::setting::Setting;
@@ -22,9 +22,12 @@ const MIB: f64 = 1024.0 * 1024.0;
 const MEMORY: f64 = (256.0 + 64.0) * MIB;
 const IDLE: Duration = Duration::from_secs(5);
 
-fn site_with_log(events: u64) -> Site {
+fn site_with_log(setting: &Setting, events: u64) -> Site {
     let site = Site::start();
-    site.seed(log::history(events));
+    let file = backups::without_offboarding(setting, events);
+    let mut command = site.command(&["restore", "--quiet"]);
+    command.arg(file).env("TRSTCTL_AUDIT_SIGNING_KEY_FILE", backups::key_file(setting));
+    child::succeeds(&mut command);
     site
 }
 
@@ -37,7 +40,7 @@ fn rebuild(site: &Site) -> Value {
 
 /// The whole process: start, reading the log, folding, tables, indexes, swap, digests.
 pub fn speed(setting: &Setting) -> Vec<Row> {
-    let site = site_with_log(setting.events);
+    let site = site_with_log(setting, setting.events);
     let report = rebuild(&site);
     let rows: u64 = report["rows"].as_object().expect("rows").values().filter_map(Value::as_u64).sum();
     let data = site.block_on(copy_out(site.dsn()));
@@ -61,7 +64,7 @@ pub fn speed(setting: &Setting) -> Vec<Row> {
 /// A tenth of the events, and all of them.
 pub fn memory(setting: &Setting) -> Vec<Row> {
     let peak = |events: u64| {
-        let site = site_with_log(events);
+        let site = site_with_log(setting, events);
         let bytes = child::peak_bytes(&mut site.command(&["rebuild", "--json"]));
         Row {
             name: String::new(),
@@ -77,7 +80,7 @@ pub fn memory(setting: &Setting) -> Vec<Row> {
 
 /// A point query by key, again and again, with and without a rebuild beside it.
 pub fn readers(setting: &Setting) -> Vec<Row> {
-    let site = site_with_log(setting.events);
+    let site = site_with_log(setting, setting.events);
     rebuild(&site);
     let idle = site.block_on(async { read_while(site.dsn(), tokio::time::sleep(IDLE)).await });
     let busy = site.block_on(async {
