@@ -120,7 +120,9 @@ fn written(version: FormatVersion, messages: &[StoredMessage], key: Option<&Back
         event_cut_sequence: 3 * messages.len() as u64 + 2,
     };
     let mut writer = Writer::create(Vec::new(), &header, key).unwrap();
-    messages.iter().for_each(|message| writer.append(message).unwrap());
+    for message in messages {
+        writer.append(message).unwrap();
+    }
     writer.finish().unwrap().0
 }
 
