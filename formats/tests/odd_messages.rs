@@ -245,7 +245,7 @@ proptest! {
         let mut count = 0;
         for message in &messages {
             match writer.append(message) {
-                Ok(()) => count += 1,
+                Ok(_) => count += 1,
                 Err(WriteError::NotInVersion1 { .. }) => {}
                 Err(other) => panic!("{other}"),
             }
