@@ -18,8 +18,8 @@ pub use corpus::{Corpus, folder};
 pub use finding::Finding;
 pub use run::{Budget, Run, Stats, replay};
 pub use targets::{
-    Outcome, container, header, manifest, migrations, nats_connection, record_v1, record_v2, stored_message,
-    trailer, tree_head, whole_v1, whole_v2,
+    Outcome, container, header, manifest, migrations, nats_connection, projection, record_v1, record_v2,
+    stored_message, trailer, tree_head, whole_v1, whole_v2,
 };
 
 /// A fuzz target.
@@ -42,6 +42,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "manifest", run: manifest, dictionary: "migrations", rounds: 3_000 },
     Target { name: "migrations", run: migrations, dictionary: "migrations", rounds: 8_000 },
     Target { name: "nats_connection", run: nats_connection, dictionary: "nats", rounds: 150_000 },
+    Target { name: "projection", run: projection, dictionary: "projection", rounds: 8_000 },
     Target { name: "record_v1", run: record_v1, dictionary: "backup", rounds: 250_000 },
     Target { name: "record_v2", run: record_v2, dictionary: "backup", rounds: 250_000 },
     Target { name: "stored_message", run: stored_message, dictionary: "backup", rounds: 120_000 },

@@ -36,6 +36,7 @@ targets!(
     manifest,
     migrations,
     nats_connection,
+    projection,
     record_v1,
     record_v2,
     stored_message,

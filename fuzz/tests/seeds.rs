@@ -8,12 +8,15 @@ use std::io::{Cursor, Write as _};
 use std::path::Path;
 use std::{env, fs};
 
-use trstctl_formats::backup::{Allow, BackupKey, FormatVersion, Header, VerifyOptions, Writer, verify};
+use trstctl_formats::backup::{
+    Allow, BackupKey, FormatVersion, Header, VerifyOptions, Writer, one_line, verify,
+};
 use trstctl_formats::container::{Compression, Recipient, seal};
 use trstctl_formats::event::Event;
 use trstctl_formats::head::Head;
 use trstctl_formats::{StoreTime, StoredMessage};
 use trstctl_fuzz::{TARGETS, folder, replay, target};
+use trstctl_ledger::history::{Gaps, History, HistoryOptions, Odd};
 use trstctl_migrations::files::MIGRATIONS;
 
 /// Longer lines and files are no seeds: mutations of them are slow.
@@ -163,6 +166,21 @@ fn words_of_a_server(seeds: &mut Seeds) {
     );
 }
 
+/// The events of a short history, a few at a time, as record lines of version 1.
+fn history(seeds: &mut Seeds) {
+    let options = HistoryOptions { odd: Odd::None, gaps: Gaps::None, poison_events: 3 };
+    let messages: Vec<_> = History::with_options(1, 60, options).stored().collect();
+    for (index, some) in messages.chunks(12).enumerate() {
+        let lines = some.iter().filter_map(|message| one_line::record_v1_line(&message.payload).ok());
+        seeds.add("projection", &format!("history-{index}"), &lines.collect::<Vec<_>>().join(&b'\n'));
+    }
+    let all = messages.iter().filter_map(|message| one_line::record_v1_line(&message.payload).ok());
+    for line in all.take(24) {
+        let event = one_line::record_v1(&line).unwrap().event;
+        seeds.add("projection", &format!("event-{}-{}", event.kind, event.id), &line);
+    }
+}
+
 fn migrations(seeds: &mut Seeds) {
     let manifest = fs::read(folder().join("../migrations/manifest.toml")).unwrap();
     seeds.add("manifest", "embedded", &manifest);
@@ -209,6 +227,7 @@ fn all() -> Seeds {
     lines_of_vectors(&mut seeds);
     contents_of_vectors(&mut seeds);
     words_of_a_server(&mut seeds);
+    history(&mut seeds);
     migrations(&mut seeds);
     seeds
 }
