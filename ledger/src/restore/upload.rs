@@ -15,7 +15,7 @@ use trstctl_formats::{Class, Failure};
 
 use super::refusal::{self, Stage};
 use crate::log::LogError;
-use crate::wire::{ApiError, ApiRefusal, Connection, Message, Subscription};
+use crate::wire::{ApiError, ApiRefusal, Connection, MORE_STORAGE, Message, Subscription};
 
 /// Largest chunk, in bytes; smaller where the server's `max_payload` is.
 const CHUNK_BYTES: usize = 128 << 10;
@@ -202,8 +202,8 @@ impl<'a> Upload<'a> {
 
     /// An answer that is not empty ends the conversation, whatever it says.
     fn refused(&self, answer: &[u8]) -> Failure {
-        match read_final(answer) {
-            Err(error) => refusal::failure(error, self.stream, Stage::Archive),
+        match read_final(answer, self.stream) {
+            Err(failure) => failure,
             Ok(()) => Failure::new(
                 Class::Refused,
                 format!("the server ended the restore of {} before its end", self.stream),
@@ -224,11 +224,21 @@ impl<'a> Upload<'a> {
         if answer.payload().is_empty() {
             return Err(given_up(self.stream));
         }
-        read_final(answer.payload()).map_err(|error| refusal::failure(error, self.stream, Stage::Archive))
+        read_final(answer.payload(), self.stream)
     }
 }
 
-fn read_final(answer: &[u8]) -> Result<(), ApiError> {
+fn read_final(answer: &[u8], stream: &str) -> Result<(), Failure> {
+    // So servers say, without JSON, that a chunk could not be stored.
+    if let Some(said) = answer.strip_prefix(b"-ERR ") {
+        let said = String::from_utf8_lossy(said);
+        let message = format!("the server could not store the archive of {stream}: {}", said.trim());
+        return Err(Failure::new(Class::Refused, message, MORE_STORAGE));
+    }
+    read_json(answer).map_err(|error| refusal::failure(error, stream, Stage::Archive))
+}
+
+fn read_json(answer: &[u8]) -> Result<(), ApiError> {
     let endpoint = "STREAM.RESTORE";
     let answer: Value = serde_json::from_slice(answer).map_err(|error| {
         ApiError::Failed(LogError::Refused {
@@ -292,11 +302,21 @@ mod tests {
     #[test]
     fn only_an_answer_without_error_is_success() {
         assert!(
-            read_final(br#"{"type":"io.nats.jetstream.api.v1.stream_create_response","config":{}}"#).is_ok()
+            read_json(br#"{"type":"io.nats.jetstream.api.v1.stream_create_response","config":{}}"#).is_ok()
         );
-        let error = read_final(br#"{"error":{"code":500,"err_code":10062,"description":"x"}}"#).unwrap_err();
+        let error = read_json(br#"{"error":{"code":500,"err_code":10062,"description":"x"}}"#).unwrap_err();
         assert_eq!(error.err_code(), 10062);
-        assert!(read_final(br#"{"error":"odd"}"#).is_err());
-        assert!(read_final(b"hello").is_err());
+        assert!(read_json(br#"{"error":"odd"}"#).is_err());
+        assert!(read_json(b"hello").is_err());
+    }
+
+    #[test]
+    fn a_chunk_that_could_not_be_stored_asks_for_more_disk() {
+        let failure = read_final(b"-ERR 'storage failure during restore'", "S").unwrap_err();
+        assert_eq!(failure.class, Class::Refused);
+        assert!(
+            failure.message.contains("storage failure") && failure.hint.contains("more disk"),
+            "{failure}"
+        );
     }
 }
