@@ -73,7 +73,8 @@ impl Answer {
 fn nothing(_: &mut Command) {}
 
 fn newest_backup(site: &Site) -> PathBuf {
-    fs::read_dir(site.path("backups")).unwrap().next().unwrap().unwrap().path()
+    let mut paths = fs::read_dir(site.path("backups")).unwrap().map(|entry| entry.unwrap().path());
+    paths.find(|path| path.extension().is_some_and(|extension| extension == "jsonl")).unwrap()
 }
 
 #[test]

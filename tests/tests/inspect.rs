@@ -120,12 +120,14 @@ fn unkeyed_file_is_told_without_a_key_and_refused_with_one() {
     let unkeyed = |arguments: &[&str]| -> Run {
         Run::of(site.command(arguments).env_remove("TRSTCTL_AUDIT_SIGNING_KEY_FILE"))
     };
-    unkeyed(&["backup", "--output", "plain.jsonl"]).succeed();
-    unkeyed(&["inspect", "plain.jsonl"]).succeed();
+    // In a folder of its own: nothing there to extend that an unkeyed host cannot check.
+    fs::create_dir(site.path("plain")).unwrap();
+    unkeyed(&["backup", "--output", "plain/plain.jsonl"]).succeed();
+    unkeyed(&["inspect", "plain/plain.jsonl"]).succeed();
     unkeyed(&["inspect", "a.jsonl"]).fail(6, "key_missing");
     unkeyed(&["inspect", "--allow-unverified-mac", "a.jsonl"]).succeed();
-    site.dr(&["inspect", "plain.jsonl"]).fail(6, "unkeyed");
-    site.dr(&["inspect", "--allow-unkeyed", "plain.jsonl"]).succeed();
+    site.dr(&["inspect", "plain/plain.jsonl"]).fail(6, "unkeyed");
+    site.dr(&["inspect", "--allow-unkeyed", "plain/plain.jsonl"]).succeed();
 }
 
 #[test]

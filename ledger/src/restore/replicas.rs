@@ -91,15 +91,16 @@ pub(super) async fn wait_for_majority(
     let mut looks = 0;
     while looks < LOOKS {
         let cluster = server.cluster().await?;
-        looks = if cluster.is_safe() { looks + 1 } else { 0 };
-        if cluster.lag() < least_lag {
-            least_lag = cluster.lag();
+        looks = if cluster.as_ref().is_some_and(Cluster::is_safe) { looks + 1 } else { 0 };
+        let lag = cluster.as_ref().map_or(messages, Cluster::lag);
+        if lag < least_lag {
+            least_lag = lag;
             deadline = Instant::now() + PATIENCE;
         }
         if looks == 0 && Instant::now() > deadline {
-            return Err(on_one_server(&server.stream, &cluster));
+            return Err(on_one_server(&server.stream, &cluster.unwrap_or_default()));
         }
-        progress.report(messages.saturating_sub(cluster.lag()));
+        progress.report(messages.saturating_sub(lag));
         tokio::time::sleep(POLL).await;
     }
     Ok(())

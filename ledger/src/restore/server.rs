@@ -184,11 +184,14 @@ impl Server {
         self.ask_live(ANSWER).await.map_err(Failure::from)
     }
 
-    /// Its replicas.
-    pub(super) async fn cluster(&self) -> Result<Cluster, Failure> {
+    /// Its replicas; `None` while the cluster does not show the stream, as for a moment after an archive.
+    pub(super) async fn cluster(&self) -> Result<Option<Cluster>, Failure> {
         let endpoint = format!("STREAM.INFO.{}", self.stream);
-        let info: Info = self.connection.api_get(&endpoint, ANSWER).await.map_err(LogError::from)?;
-        Ok(info.cluster)
+        match self.connection.api_get::<Info>(&endpoint, ANSWER).await {
+            Ok(info) => Ok(Some(info.cluster)),
+            Err(error) if error.err_code() == code::STREAM_NOT_FOUND => Ok(None),
+            Err(error) => Err(LogError::from(error).into()),
+        }
     }
 
     async fn ask_live(&self, patience: Duration) -> Result<Option<LiveStream>, LogError> {
