@@ -73,8 +73,18 @@ async fn a_run_that_fails_in_a_cluster_deletes_what_it_began() {
     run(&restore_of(&cluster.url(), source, three()).await).await.unwrap_err();
     assert_eq!(names(&cluster.url()).await, [""; 0]);
 
-    let done = restore(&cluster.url(), &log(), LAST, three()).await.unwrap();
-    assert_eq!(done.found, TargetState::Empty);
+    restore_again(&cluster.url(), &log(), LAST).await;
+}
+
+/// After a deletion. On 2.9 one that comes late takes the new stream along; this is told, and the same command goes on.
+async fn restore_again(url: &str, expected: &[StoredMessage], last: u64) {
+    for _ in 0..3 {
+        match restore(url, expected, last, three()).await {
+            Err(failure) if failure.class == Class::Unreachable => {}
+            done => return assert!(done.unwrap().proven.unwrap().exact),
+        }
+    }
+    panic!("the restore does not converge");
 }
 
 /// Comes as soon as a server lists the stream.
@@ -98,8 +108,7 @@ async fn a_run_that_is_stopped_in_a_cluster_deletes_what_it_began() {
     assert_eq!(failure.class, Class::Interrupted, "{failure:?}");
     assert_eq!(names(&cluster.url()).await, [""; 0]);
 
-    let done = restore(&cluster.url(), &expected, 40_000, three()).await.unwrap();
-    assert_eq!(done.found, TargetState::Empty);
+    restore_again(&cluster.url(), &expected, 40_000).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,6 +12,8 @@ use super::server::Server;
 
 /// Longest wait without any replica coming nearer.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Longest wait for a stream that is not shown.
+const UNSEEN: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(200);
 /// Right after an archive the leader calls a replica current that has nothing yet, and says a moment later how far behind
 /// it is: only an answer that lasts counts.
@@ -90,20 +92,38 @@ pub(super) async fn wait_for_majority(
     let mut deadline = Instant::now() + PATIENCE;
     let mut looks = 0;
     while looks < LOOKS {
-        let cluster = server.cluster().await?;
-        looks = if cluster.as_ref().is_some_and(Cluster::is_safe) { looks + 1 } else { 0 };
-        let lag = cluster.as_ref().map_or(messages, Cluster::lag);
-        if lag < least_lag {
-            least_lag = lag;
+        let cluster = shown(server).await?;
+        looks = if cluster.is_safe() { looks + 1 } else { 0 };
+        if cluster.lag() < least_lag {
+            least_lag = cluster.lag();
             deadline = Instant::now() + PATIENCE;
         }
         if looks == 0 && Instant::now() > deadline {
-            return Err(on_one_server(&server.stream, &cluster.unwrap_or_default()));
+            return Err(on_one_server(&server.stream, &cluster));
         }
-        progress.report(messages.saturating_sub(lag));
+        progress.report(messages.saturating_sub(cluster.lag()));
         tokio::time::sleep(POLL).await;
     }
     Ok(())
+}
+
+/// The cluster may not show the stream for a moment after the archive. On 2.9, deleting what an earlier run had begun may
+/// also come late and take the new stream along: then it never does.
+async fn shown(server: &Server) -> Result<Cluster, Failure> {
+    let deadline = Instant::now() + UNSEEN;
+    loop {
+        if let Some(cluster) = server.cluster().await? {
+            return Ok(cluster);
+        }
+        if Instant::now() > deadline {
+            return Err(Failure::new(
+                Class::Unreachable,
+                format!("the cluster took the archive of {} and does not show the stream", server.stream),
+                "Run the same command again.",
+            ));
+        }
+        tokio::time::sleep(POLL).await;
+    }
 }
 
 fn on_one_server(stream: &str, cluster: &Cluster) -> Failure {
