@@ -127,12 +127,19 @@ impl ReadModel {
         options: DiffOptions,
         progress: OnProgress<'_>,
     ) -> Result<DriftReport, ReadModelError> {
-        let checkpoint = self.checkpoint().await?;
-        let last_sequence = log.state().await?.last_sequence;
-        check_ahead(checkpoint, last_sequence)?;
-        let mut exclusive = Exclusive::begin(&self.target).await?;
+        let (mut exclusive, checkpoint) = self.begin_comparing(log).await?;
         let outcome = self.diff_in(&mut exclusive, log, checkpoint, options, progress).await;
         exclusive.end_without_shadow(outcome).await
+    }
+
+    /// Takes the rebuild lock, for a fold of the log up to the model's checkpoint, which is answered.
+    pub(super) async fn begin_comparing<L: EventLog>(
+        &self,
+        log: &L,
+    ) -> Result<(Exclusive, u64), ReadModelError> {
+        let checkpoint = self.checkpoint().await?;
+        check_ahead(checkpoint, log.state().await?.last_sequence)?;
+        Ok((Exclusive::begin(&self.target).await?, checkpoint))
     }
 
     async fn diff_in<L: EventLog>(

@@ -15,7 +15,7 @@ use tokio_postgres::Transaction;
 use uuid::Uuid;
 
 use super::ReadModel;
-use super::apply::{check_ahead, fold_into, lock_projection, read_checkpoint};
+use super::apply::{fold_into, lock_projection, read_checkpoint};
 use super::compare;
 use super::drift::{
     DiffOptions, DriftReport, DriftedRow, Kind, compare_at_checkpoint, snapshot_at_checkpoint,
@@ -74,9 +74,7 @@ impl ReadModel {
         options: DiffOptions,
         progress: OnProgress<'_>,
     ) -> Result<RepairReport, ReadModelError> {
-        let checkpoint = self.checkpoint().await?;
-        check_ahead(checkpoint, log.state().await?.last_sequence)?;
-        let mut exclusive = Exclusive::begin(&self.target).await?;
+        let (mut exclusive, checkpoint) = self.begin_comparing(log).await?;
         let outcome = self.repair_in(&mut exclusive, log, checkpoint, options, progress).await;
         exclusive.end_without_shadow(outcome).await
     }
