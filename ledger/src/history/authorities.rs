@@ -32,7 +32,7 @@ impl Scene<'_> {
             .text("common_name", &format!("{} {rank} CA", self.tenant.name))
             .text("kind", rank)
             .text("certificate_pem", &pem)
-            .text("signer_handle", &format!("ca/{rank}/{}", hex::encode(self.random.bytes::<6>())))
+            .text("signer_handle", &format!("ca-{rank}-{}", hex::encode(self.random.bytes::<6>())))
             .text("serial", &self.serial())
             .text("not_after", &text::time(self.now_ns + 5 * YEAR_NS))
             .optional_uuid("predecessor_id", predecessor);

@@ -33,7 +33,7 @@ fn the_bytes_of_a_history_are_the_same_on_every_machine() {
     }
     assert_eq!(
         hex::encode(hasher.finalize()),
-        "9584e33d622d35daddc9726c3db23e7a0dbb2ec5eb3c7bbe96c0944d8d7186e4"
+        "2179cb18ab6b1df4ddff0bfe84680e33d1a84dbe7295e954b366ea201a74bd4f"
     );
 }
 
