@@ -14,7 +14,7 @@ demo: setup build ## The main job on throw-away engines, with a report.
 	target/release/trstctl-dr demo --events $(EVENTS)
 
 test: setup ## All tests, on real engines.
-	$(CARGO) test --workspace --locked
+	$(CARGO) test --workspace --locked --no-fail-fast
 
 torture: setup ## The same in their whole form: an hour or more. TRSTCTL_SEED=n repeats what chance decided.
 	TRSTCTL_TORTURE=1 $(CARGO) test --workspace --locked -- --nocapture
