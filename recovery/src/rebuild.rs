@@ -225,7 +225,7 @@ impl Steps {
     fn tell(&self, progress: read_model::Progress) {
         let step = match progress {
             read_model::Progress::Reading { events, .. } => return self.progress.done(events),
-            read_model::Progress::Writing { .. } => "writing rows",
+            read_model::Progress::Writing => "writing rows",
             read_model::Progress::Indexing => "making indexes",
             read_model::Progress::CatchingUp => "catching up",
             read_model::Progress::Swapping => "swapping in",

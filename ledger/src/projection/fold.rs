@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::effect::Effect;
 use super::record::tenant_of;
+use super::keyed::Rows;
 use super::step::{Outcome, Refusal, Step};
 use super::table::{Row, Table};
 use super::tenant::{Stored, TenantRows};
@@ -28,7 +29,7 @@ pub const OTHER_TYPES: &str = "(other types)";
 #[derive(Debug)]
 pub struct Fold {
     tenants: BTreeMap<Option<Uuid>, TenantRows>,
-    offboarded: BTreeSet<Uuid>,
+    offboarded: BTreeMap<Uuid, u64>,
     counts: Counts,
     model: Stored,
     len_bytes: usize,
@@ -60,6 +61,14 @@ pub struct TableChanges {
     pub upserts: Vec<Row>,
     /// Keys whose row goes, if it is stored; sorted by tenant, then by key.
     pub deletes: Vec<Row>,
+}
+
+/// Changes of the rows of one table, moved out of a fold. No key is in both.
+pub struct Drained {
+    /// Keys whose row goes, if it is stored; sorted by tenant, then by key.
+    pub deletes: Vec<Row>,
+    /// Whole rows, new or to replace the row of the same key; sorted by tenant, then by key.
+    pub upserts: Rows,
 }
 
 /// What became of the events of a fold.
@@ -99,7 +108,7 @@ impl Fold {
     }
 
     fn over(model: Stored) -> Self {
-        let (tenants, offboarded) = (BTreeMap::new(), BTreeSet::new());
+        let (tenants, offboarded) = (BTreeMap::new(), BTreeMap::new());
         Self { tenants, offboarded, counts: Counts::default(), model, len_bytes: 0 }
     }
 
@@ -144,7 +153,7 @@ impl Fold {
             Outcome::Quarantine(reason) => self.quarantine(step, &reason),
             Outcome::Apply(tenant, effect) => {
                 if matches!(effect, Effect::Offboard) {
-                    self.offboarded.insert(tenant);
+                    self.offboarded.insert(tenant, step.sequence);
                 }
                 match self.with(Some(tenant), |t| t.apply(effect)) {
                     Ok(()) => self.counts.projected += 1,
@@ -165,16 +174,44 @@ impl Fold {
     }
 
     /// Ends the fold.
-    pub fn into_changes(self) -> Changes {
-        let mut tables = BTreeMap::new();
-        for (tenant, rows) in self.tenants {
-            rows.drain_into(tenant, &mut tables);
-        }
+    pub fn into_changes(mut self) -> Changes {
+        let drained = Table::ALL.map(|table| {
+            let Drained { deletes, upserts } = self.drain(table);
+            (table, TableChanges { upserts: upserts.collect(), deletes })
+        });
+        let tables = drained.into_iter().filter(|(_, changes)| !changes.is_empty()).collect();
         let offboarded = match self.model {
-            Stored::Perhaps => self.offboarded.into_iter().collect(),
+            Stored::Perhaps => self.offboarded.into_keys().collect(),
             Stored::Nothing => Vec::new(),
         };
         Changes { offboarded, tables, counts: self.counts }
+    }
+
+    /// Moves the changes of one table out, for who writes table by table. To be asked for each table once, at the end.
+    pub fn drain(&mut self, table: Table) -> Drained {
+        let (mut deletes, mut upserts) = (Vec::new(), Vec::new());
+        for (tenant, rows) in &mut self.tenants {
+            let rows = rows.drain(table);
+            deletes.extend(rows.deletes(*tenant));
+            upserts.push(rows.upserts(*tenant));
+        }
+        Drained { deletes, upserts: Box::new(upserts.into_iter().flatten()) }
+    }
+
+    /// Moves out the rows that no later event changes, those of [`Table::IdentityTransitions`], so that they can be written
+    /// while the fold goes on. Who takes them deletes, at the end, those that an offboarding took: see [`Fold::offboarded`].
+    pub fn take_final_rows(&mut self) -> Vec<Row> {
+        let mut taken = Vec::new();
+        for (tenant, rows) in &mut self.tenants {
+            self.len_bytes -= rows.transitions_bytes();
+            taken.extend(rows.drain(Table::IdentityTransitions).upserts(*tenant));
+        }
+        taken
+    }
+
+    /// Tenants that were offboarded, with the sequence at which each was last: its rows of before are gone.
+    pub fn offboarded(&self) -> &BTreeMap<Uuid, u64> {
+        &self.offboarded
     }
 
     fn quarantine(&mut self, step: Step, reason: &Refusal) {
@@ -233,8 +270,13 @@ impl Lookups {
 impl Changes {
     /// Nothing needs to be written.
     pub fn is_empty(&self) -> bool {
-        self.offboarded.is_empty()
-            && self.tables.values().all(|t| t.upserts.is_empty() && t.deletes.is_empty())
+        self.offboarded.is_empty() && self.tables.values().all(TableChanges::is_empty)
+    }
+}
+
+impl TableChanges {
+    fn is_empty(&self) -> bool {
+        self.upserts.is_empty() && self.deletes.is_empty()
     }
 }
 

@@ -7,8 +7,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use uuid::Uuid;
 
-use super::fold::TableChanges;
 use super::record::{Micros, Record};
+use super::table::Row;
 
 /// Memory of a slot besides its record: key, hash table, index.
 const SLOT_BYTES: usize = 96;
@@ -81,17 +81,12 @@ impl<R: Record + PartialEq> Keyed<R> {
         self.know(key, None);
     }
 
-    /// Moves what changed to `changes`, in the order of the keys.
-    pub(super) fn drain_into(self, tenant: Option<Uuid>, changes: &mut TableChanges) {
+    /// Rows that changed, in the order of their keys.
+    fn into_upserts(self, tenant: Option<Uuid>) -> impl Iterator<Item = Row> {
         let changed = self.slots.into_iter().filter(|(_, slot)| slot.write == Write::Changed);
-        let mut changed: Vec<_> = changed.map(|(key, slot)| (key, slot.row)).collect();
+        let mut changed: Vec<_> = changed.filter_map(|(key, slot)| Some((key, slot.row?))).collect();
         changed.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        for (key, row) in changed {
-            match row {
-                Some(record) => changes.upserts.push(record.into_row(tenant)),
-                None => changes.deletes.push(R::key_row(tenant, key)),
-            }
-        }
+        changed.into_iter().map(move |(_, record)| record.into_row(tenant))
     }
 
     fn set(&mut self, key: R::Key, row: Option<R>) {
@@ -115,6 +110,68 @@ impl<R: Record + PartialEq> Keyed<R> {
             self.len_bytes += SLOT_BYTES + row.as_ref().map_or(0, R::len_bytes);
             self.slots.insert(key, Slot { row, write: Write::Nothing });
         }
+    }
+}
+
+/// What a fold hands over of one table and one tenant when it ends.
+pub(super) trait Drain {
+    /// Keys of rows that go, in their order.
+    fn deletes(&self, tenant: Option<Uuid>) -> Vec<Row>;
+
+    /// Moves out the rows that changed, in the order of their keys. They are sorted when the first one is asked for.
+    fn upserts(&mut self, tenant: Option<Uuid>) -> Rows;
+}
+
+/// Rows that are made as they are asked for.
+pub type Rows = Box<dyn Iterator<Item = Row> + Send>;
+
+impl<R: Record<Key: Send> + PartialEq + Send + 'static> Drain for Keyed<R> {
+    fn deletes(&self, tenant: Option<Uuid>) -> Vec<Row> {
+        let gone = self.slots.iter().filter(|(_, slot)| slot.write == Write::Changed && slot.row.is_none());
+        let mut keys: Vec<_> = gone.map(|(key, _)| key.clone()).collect();
+        keys.sort_unstable();
+        keys.into_iter().map(|key| R::key_row(tenant, key)).collect()
+    }
+
+    fn upserts(&mut self, tenant: Option<Uuid>) -> Rows {
+        let rows = std::mem::take(self);
+        Box::new(std::iter::once(rows).flat_map(move |rows| rows.into_upserts(tenant)))
+    }
+}
+
+/// Rows that are only ever added, each under a key of its own, and that nothing looks at.
+#[derive(Debug)]
+pub(super) struct Appended<R> {
+    rows: Vec<R>,
+    len_bytes: usize,
+}
+
+impl<R> Default for Appended<R> {
+    fn default() -> Self {
+        Self { rows: Vec::new(), len_bytes: 0 }
+    }
+}
+
+impl<R: Record> Appended<R> {
+    pub(super) fn len_bytes(&self) -> usize {
+        self.len_bytes
+    }
+
+    pub(super) fn push(&mut self, record: R) {
+        self.len_bytes += record.len_bytes();
+        self.rows.push(record);
+    }
+}
+
+impl<R: Record + Send + 'static> Drain for Appended<R> {
+    fn deletes(&self, _: Option<Uuid>) -> Vec<Row> {
+        Vec::new()
+    }
+
+    fn upserts(&mut self, tenant: Option<Uuid>) -> Rows {
+        let mut rows = std::mem::take(self).rows;
+        rows.sort_by_cached_key(Record::key);
+        Box::new(rows.into_iter().map(move |record| record.into_row(tenant)))
     }
 }
 
@@ -171,10 +228,6 @@ impl<R: Named> Default for Indexed<R> {
 impl<R: Named + PartialEq> Indexed<R> {
     pub(super) fn rows(&self) -> &Keyed<R> {
         &self.rows
-    }
-
-    pub(super) fn into_rows(self) -> Keyed<R> {
-        self.rows
     }
 
     pub(super) fn get(&self, id: Uuid) -> Option<&R> {
@@ -254,5 +307,15 @@ impl<R: Named + PartialEq> Indexed<R> {
         if let Some(ids) = self.ids.get_mut(name) {
             ids.add(id, closed);
         }
+    }
+}
+
+impl<R: Named + PartialEq + Send + 'static> Drain for Indexed<R> {
+    fn deletes(&self, tenant: Option<Uuid>) -> Vec<Row> {
+        self.rows.deletes(tenant)
+    }
+
+    fn upserts(&mut self, tenant: Option<Uuid>) -> Rows {
+        std::mem::take(self).rows.upserts(tenant)
     }
 }

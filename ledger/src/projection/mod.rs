@@ -22,7 +22,8 @@ mod tenant;
 mod time;
 
 pub use digest::{ModelDigest, TableDigest};
-pub use fold::{Changes, Counts, Fold, ForeignRow, Lookups, OTHER_TYPES, TableChanges};
+pub use fold::{Changes, Counts, Drained, Fold, ForeignRow, Lookups, OTHER_TYPES, TableChanges};
+pub use keyed::Rows;
 pub use memory::{Dangling, MemoryModel};
 pub use step::Step;
 pub use table::{Column, Kind, REFERENCES, Reference, Row, Table, Value};

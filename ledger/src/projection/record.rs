@@ -21,7 +21,7 @@ pub(super) trait Record: Sized {
     fn into_row(self, tenant: Option<Uuid>) -> Row;
     /// `None` when the row is not one of this table.
     fn from_row(row: Row) -> Option<(Option<Uuid>, Self)>;
-    /// Memory of the record and of the row that it becomes.
+    /// Memory of the record: its own, and what it holds on the heap.
     fn len_bytes(&self) -> usize;
 }
 
@@ -157,9 +157,7 @@ macro_rules! record {
             }
 
             fn len_bytes(&self) -> usize {
-                size_of::<Self>()
-                    + Self::COLUMNS.len() * size_of::<Value>()
-                    $(+ self.$field.heap_bytes())*
+                size_of::<Self>() $(+ self.$field.heap_bytes())*
             }
         }
     };

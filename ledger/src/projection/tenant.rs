@@ -4,13 +4,11 @@
 //! that decide between an event and a row: a revocation is never undone and the first one stays; describing a thing
 //! again keeps its status; a change of something that is not there is refused.
 
-use std::collections::BTreeMap;
-
 use uuid::Uuid;
 
 use super::effect::{Effect, Revocation, Supersession};
-use super::fold::{Lookups, TableChanges};
-use super::keyed::{Closed, Indexed, Keyed, Named};
+use super::fold::Lookups;
+use super::keyed::{Appended, Closed, Drain, Indexed, Keyed, Named};
 use super::record::{Micros, Record};
 use super::rows::{
     Authority, Certificate, Crl, Fault, Identity, IssuedCert, Issuer, Owner, Profile, Status, Tenant,
@@ -28,7 +26,7 @@ pub(super) struct TenantRows {
     issuers: Keyed<Issuer>,
     profiles: Indexed<Profile>,
     identities: Keyed<Identity>,
-    transitions: Keyed<Transition>,
+    transitions: Appended<Transition>,
     certificates: Indexed<Certificate>,
     authorities: Keyed<Authority>,
     serials: Keyed<IssuedCert>,
@@ -132,7 +130,7 @@ impl TenantRows {
         if known.status != transition.to_state {
             self.identities.change(&key, |identity| identity.status.clone_from(&transition.to_state));
         }
-        self.transitions.put(transition);
+        self.transitions.push(transition);
         Ok(())
     }
 
@@ -329,35 +327,31 @@ impl TenantRows {
             + self.faults.len_bytes()
     }
 
-    /// Moves what changed to `tables`.
-    pub(super) fn drain_into(self, tenant: Option<Uuid>, tables: &mut BTreeMap<Table, TableChanges>) {
-        drain(self.tenant, tenant, tables);
-        drain(self.owners, tenant, tables);
-        drain(self.issuers, tenant, tables);
-        drain(self.profiles.into_rows(), tenant, tables);
-        drain(self.identities, tenant, tables);
-        drain(self.transitions, tenant, tables);
-        drain(self.certificates.into_rows(), tenant, tables);
-        drain(self.authorities, tenant, tables);
-        drain(self.serials, tenant, tables);
-        drain(self.crls, tenant, tables);
-        drain(self.faults, tenant, tables);
+    pub(super) fn transitions_bytes(&self) -> usize {
+        self.transitions.len_bytes()
+    }
+
+    /// What became of the rows of a table; to be moved out.
+    pub(super) fn drain(&mut self, table: Table) -> &mut dyn Drain {
+        match table {
+            Table::Tenants => &mut self.tenant,
+            Table::Owners => &mut self.owners,
+            Table::Issuers => &mut self.issuers,
+            Table::CertificateProfiles => &mut self.profiles,
+            Table::Identities => &mut self.identities,
+            Table::IdentityTransitions => &mut self.transitions,
+            Table::Certificates => &mut self.certificates,
+            Table::CaAuthorities => &mut self.authorities,
+            Table::CaIssuedCerts => &mut self.serials,
+            Table::CaCrls => &mut self.crls,
+            Table::ProjectionFaults => &mut self.faults,
+        }
     }
 }
 
 /// Without a fingerprint nothing says that two rows are the same certificate.
 fn has_namesakes(certificate: &Certificate) -> bool {
     !certificate.fingerprint.is_empty()
-}
-
-fn drain<R: Record + PartialEq>(
-    rows: Keyed<R>,
-    tenant: Option<Uuid>,
-    tables: &mut BTreeMap<Table, TableChanges>,
-) {
-    if rows.len_bytes() > 0 {
-        rows.drain_into(tenant, tables.entry(R::TABLE).or_default());
-    }
 }
 
 fn key<R: Record + PartialEq>(rows: &Keyed<R>, tenant: Uuid, key: R::Key, lookups: &mut Lookups) {

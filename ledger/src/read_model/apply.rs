@@ -13,7 +13,7 @@ use trstctl_migrations::lock_keys;
 
 use super::ReadModel;
 use super::error::{During, ReadModelError};
-use super::store::{Append, Store};
+use super::store::Store;
 use crate::log::{EventLog, LogReader};
 use crate::projection::{Counts, Fold, Step};
 
@@ -138,7 +138,7 @@ pub(super) async fn fold_into(store: &mut Store<'_>, steps: Vec<Step>) -> Result
     let mut fold = Fold::new();
     fold_more(store, &mut fold, steps).await?;
     let counts = fold.counts().clone();
-    store.merge(fold.into_changes(), Append::Staged).await?;
+    store.merge(fold.into_changes()).await?;
     Ok(counts)
 }
 

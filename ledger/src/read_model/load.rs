@@ -1,30 +1,30 @@
-//! Fills a bare shadow from the log: reading, parsing and folding overlap; memory is bounded whatever the log's size.
+//! Fills a bare shadow from the log: reading, parsing, folding and copying overlap; memory is bounded whatever the
+//! log's size.
 //!
-//! While everything fits, rows are folded to their final form and copied once into bare tables. When the fold passes
-//! its bound it is written, the tables get their keys, and from then on each fold loads the rows that it touches and is
-//! merged: the same rows, slower.
+//! Rows that no later event changes are copied as they are read. All others are folded to their final form and copied
+//! once, table by table, when the log has been read. If the fold passes its bound before, it is written, those tables get
+//! their keys, and from then on each fold loads the rows that it touches and is merged: the same rows, slower.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use futures_util::future::try_join_all;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
 use trstctl_formats::StoredMessage;
 use trstctl_migrations::connect::Target;
-use trstctl_migrations::files::Phase;
+use uuid::Uuid;
 
 use super::apply::fold_more;
 use super::error::{During, ReadModelError};
+use super::fill::{Remaining, Tables, copy_final_rows, end_final_rows};
 use super::rebuild::Progress;
 use super::schema::Schema;
 use super::session::Session;
-use super::store::{Append, Store};
+use super::store::Store;
 use crate::log::LogReader;
-use crate::projection::{Changes, Counts, Fold, Row, Step, Table};
+use crate::projection::{Counts, Fold, Row, Step};
 
-/// Connections that copy at once.
-const COPIERS: usize = 2;
-/// Batches that are read ahead of the fold; each is some MB.
+/// Batches that are read ahead of the fold; each is some MB. As many wait to be copied.
 const READ_AHEAD: usize = 2;
 /// Durable before the swap, not before: a killed rebuild leaves nothing that anybody needs.
 const LAZY_COMMIT: &str = "SET synchronous_commit = off; SET maintenance_work_mem = '128MB'";
@@ -42,22 +42,22 @@ pub(super) struct Loaded {
 /// A shadow being filled.
 pub(super) struct Loading<'a> {
     schema: &'a Schema,
-    copiers: Vec<Session>,
+    folding: Folding<'a>,
+    /// Copies final rows while the log is read, and helps with the others then.
+    second: Session,
+}
+
+/// The fold, and the connection that looks rows up and writes what passes the bound.
+struct Folding<'a> {
+    schema: &'a Schema,
+    session: Session,
     memory_bytes: usize,
     fold: Fold,
     tables: Tables,
+    offboarded: BTreeMap<Uuid, u64>,
     loaded: Loaded,
     progress: &'a (dyn Fn(Progress) + Send + Sync),
     total_events: u64,
-}
-
-/// What the shadow's tables are like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tables {
-    /// Without rows and keys.
-    Bare,
-    /// With rows and keys.
-    Keyed,
 }
 
 impl<'a> Loading<'a> {
@@ -69,49 +69,69 @@ impl<'a> Loading<'a> {
         progress: &'a (dyn Fn(Progress) + Send + Sync),
         total_events: u64,
     ) -> Result<Self, ReadModelError> {
-        let copiers = try_join_all((0..COPIERS).map(|_| Session::open(target))).await?;
-        for copier in &copiers {
-            copier.client().batch_execute(LAZY_COMMIT).await.during("preparing a session")?;
-        }
-        Ok(Self {
+        let (session, second) = tokio::try_join!(open(target), open(target))?;
+        let folding = Folding {
             schema,
-            copiers,
+            session,
             memory_bytes,
             fold: Fold::of_empty_model(),
             tables: Tables::Bare,
+            offboarded: BTreeMap::new(),
             loaded: Loaded::default(),
             progress,
             total_events,
-        })
+        };
+        Ok(Self { schema, folding, second })
     }
 
     /// Reads to the end, and writes everything. The tables have rows and keys then.
-    pub(super) async fn run<R: LogReader>(mut self, reader: Option<R>) -> Result<Loaded, ReadModelError> {
+    pub(super) async fn run<R: LogReader>(self, reader: Option<R>) -> Result<Loaded, ReadModelError> {
+        let Self { schema, mut folding, mut second } = self;
         let begun = Instant::now();
         if let Some(reader) = reader {
-            let (send, receive) = mpsc::channel(READ_AHEAD);
-            tokio::try_join!(read(reader, send), self.fold_all(receive))?;
+            let (send_steps, steps) = mpsc::channel(READ_AHEAD);
+            let (send_rows, rows) = mpsc::channel(READ_AHEAD);
+            let copying = copy_final_rows(&mut second, schema, rows);
+            tokio::try_join!(read(reader, send_steps), folding.fold_all(steps, send_rows), copying)?;
         }
-        self.loaded.read_and_fold = begun.elapsed();
+        folding.loaded.read_and_fold = begun.elapsed();
         let begun = Instant::now();
-        self.write().await?;
-        self.loaded.write = begun.elapsed();
-        Ok(self.loaded)
+        let remaining = folding.remaining();
+        let ending = async {
+            end_final_rows(&second, schema, &folding.offboarded).await?;
+            remaining.write(&mut second).await
+        };
+        tokio::try_join!(remaining.write(&mut folding.session), ending)?;
+        folding.loaded.write = begun.elapsed();
+        Ok(folding.loaded)
     }
+}
 
+async fn open(target: &Target) -> Result<Session, ReadModelError> {
+    let session = Session::open(target).await?;
+    session.client().batch_execute(LAZY_COMMIT).await.during("preparing a session")?;
+    Ok(session)
+}
+
+impl<'a> Folding<'a> {
     async fn fold_all(
         &mut self,
         mut batches: mpsc::Receiver<JoinHandle<Vec<Step>>>,
+        final_rows: mpsc::Sender<Vec<Row>>,
     ) -> Result<(), ReadModelError> {
         while let Some(steps) = batches.recv().await {
             let steps =
                 steps.await.map_err(|error| ReadModelError::Panicked { reason: error.to_string() })?;
             self.loaded.events += steps.len() as u64;
             self.fold(steps).await?;
+            if final_rows.send(self.fold.take_final_rows()).await.is_err() {
+                // Copying has failed, and says so itself.
+                break;
+            }
             (self.progress)(Progress::Reading { events: self.loaded.events, total: self.total_events });
             if self.fold.len_bytes() > self.memory_bytes {
                 self.loaded.spills += 1;
-                self.write().await?;
+                self.remaining().write(&mut self.session).await?;
             }
         }
         Ok(())
@@ -122,61 +142,19 @@ impl<'a> Loading<'a> {
             steps.into_iter().for_each(|step| self.fold.apply(step));
             return Ok(());
         }
-        let (transaction, statements) = self.copiers[0].begin().await?;
+        let (transaction, statements) = self.session.begin().await?;
         fold_more(&mut Store::new(&transaction, self.schema, statements), &mut self.fold, steps).await?;
         transaction.commit().await.during("reading rows")
     }
 
-    async fn write(&mut self) -> Result<(), ReadModelError> {
-        let changes = std::mem::take(&mut self.fold).into_changes();
-        self.loaded.counts.add(&changes.counts);
-        let rows = changes.tables.values().map(|table| table.upserts.len() as u64).sum();
-        (self.progress)(Progress::Writing { rows });
-        match self.tables {
-            Tables::Bare => self.fill(changes).await?,
-            Tables::Keyed => self.merge(changes).await?,
-        }
-        Ok(())
+    /// What is folded so far, to be written. The next fold finds it in tables with keys.
+    fn remaining(&mut self) -> Remaining<'a> {
+        (self.progress)(Progress::Writing);
+        let fold = std::mem::take(&mut self.fold);
+        self.loaded.counts.add(fold.counts());
+        self.offboarded.extend(fold.offboarded());
+        Remaining::new(self.schema, std::mem::replace(&mut self.tables, Tables::Keyed), fold)
     }
-
-    /// Every copier takes its share of each table.
-    async fn fill(&mut self, changes: Changes) -> Result<(), ReadModelError> {
-        let tables: Vec<(Table, Vec<Row>)> =
-            changes.tables.into_iter().map(|(table, changes)| (table, changes.upserts)).collect();
-        let schema = self.schema;
-        let copying = self.copiers.iter_mut().enumerate().map(|(at, copier)| {
-            let shares = tables.iter().map(move |(table, rows)| (*table, share(rows, at)));
-            fill_share(copier, schema, shares.collect())
-        });
-        try_join_all(copying).await?;
-        schema.add(self.copiers[0].client(), Phase::Keys).await?;
-        self.tables = Tables::Keyed;
-        Ok(())
-    }
-
-    async fn merge(&mut self, changes: Changes) -> Result<(), ReadModelError> {
-        let (transaction, statements) = self.copiers[0].begin().await?;
-        Store::new(&transaction, self.schema, statements).merge(changes, Append::Direct).await?;
-        transaction.commit().await.during("merging rows")
-    }
-}
-
-fn share(rows: &[Row], copier: usize) -> &[Row] {
-    let size = rows.len().div_ceil(COPIERS).max(1);
-    rows.chunks(size).nth(copier).unwrap_or_default()
-}
-
-async fn fill_share(
-    copier: &mut Session,
-    schema: &Schema,
-    shares: Vec<(Table, &[Row])>,
-) -> Result<(), ReadModelError> {
-    let (transaction, statements) = copier.begin().await?;
-    let mut store = Store::new(&transaction, schema, statements);
-    for (table, rows) in shares.into_iter().filter(|(_, rows)| !rows.is_empty()) {
-        store.fill(table, rows).await?;
-    }
-    transaction.commit().await.during("copying rows")
 }
 
 /// Reads batches and has them parsed, by as many threads as there are batches ahead, handed on in order.

@@ -8,11 +8,13 @@
 mod apply;
 mod binary;
 mod compare;
+mod copy;
 mod dangling;
 mod digests;
 mod drift;
 mod error;
 mod faults;
+mod fill;
 mod load;
 mod rebuild;
 mod repair;

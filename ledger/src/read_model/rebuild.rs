@@ -51,12 +51,9 @@ pub enum Progress {
         /// In the log.
         total: u64,
     },
-    /// Rows are being copied or merged.
-    Writing {
-        /// This many.
-        rows: u64,
-    },
-    /// Keys, indexes, policies.
+    /// Folded rows are being copied or merged, and keys made.
+    Writing,
+    /// Other indexes, policies.
     Indexing,
     /// Events that arrived meanwhile.
     CatchingUp,

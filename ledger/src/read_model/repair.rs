@@ -24,7 +24,7 @@ use super::error::{During, ReadModelError};
 use super::rebuild::{Exclusive, OnProgress, Progress, RebuildOptions};
 use super::schema::Schema;
 use super::session::{Session, Statements};
-use super::store::{Append, Store};
+use super::store::Store;
 use super::swap::{self, LOCK_TIMEOUT, PAUSE, Position, Through};
 use crate::log::EventLog;
 use crate::projection::{Changes, Counts, Row, Table, TableChanges};
@@ -264,6 +264,6 @@ async fn mend_in(
     let mut store = Store::new(transaction, &live, statements);
     // The fold may have been advanced in this transaction.
     store.empty_staging(table).await?;
-    store.merge(changes, Append::Staged).await?;
+    store.merge(changes).await?;
     Ok(differing)
 }

@@ -61,6 +61,13 @@ impl Schema {
         client.batch_execute(&sql).await.during("making keys and access of the shadow tables")
     }
 
+    /// Makes the keys of one table.
+    pub(super) async fn add_keys(&self, client: &Client, table: Table) -> Result<(), ReadModelError> {
+        let statements: Vec<_> = keys_of(table).collect();
+        let sql = format!("BEGIN; SET LOCAL search_path = {self}; {}; COMMIT", statements.join("; "));
+        client.batch_execute(&sql).await.during("making the keys of a shadow table")
+    }
+
     fn phase_sql(&self, phase: Phase) -> String {
         let texts: Vec<_> = read_model_sql(phase).collect();
         format!("SET LOCAL search_path = {self}; {};", texts.join(";\n"))
@@ -84,6 +91,14 @@ impl Schema {
     pub(super) async fn drop(&self, client: &Client) -> Result<(), tokio_postgres::Error> {
         client.batch_execute(&format!("DROP SCHEMA IF EXISTS {self} CASCADE")).await
     }
+}
+
+/// The statements that make the keys of one table.
+fn keys_of(table: Table) -> impl Iterator<Item = &'static str> {
+    let names = move |statement: &&str| {
+        statement.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word == table.name())
+    };
+    read_model_sql(Phase::Keys).flat_map(|text| text.split(';')).filter(names)
 }
 
 /// Shadow and replaced schemas that killed runs left. Only who holds the rebuild lock may drop them.
@@ -151,5 +166,19 @@ fn sql_type(kind: Kind) -> &'static str {
         Kind::Time => "timestamp with time zone",
         Kind::Json => "jsonb",
         Kind::Bytes => "bytea",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_statement_of_the_keys_belongs_to_one_table() {
+        for statement in read_model_sql(Phase::Keys).flat_map(|text| text.split(';')) {
+            let is_statement = statement.lines().any(|line| !line.trim().is_empty() && !line.starts_with("--"));
+            let owners = Table::ALL.iter().filter(|table| keys_of(**table).any(|other| other == statement));
+            assert_eq!(owners.count(), usize::from(is_statement), "{statement}");
+        }
     }
 }

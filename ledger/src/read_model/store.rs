@@ -3,29 +3,16 @@
 //! Every statement is made from the table's description. Live tables are under row-level security, where PostgreSQL
 //! takes no COPY: rows are copied into a temporary table and merged from there. Bare shadow tables take them directly.
 
-use bytes::BytesMut;
-use futures_util::SinkExt;
 use tokio_postgres::Transaction;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::binary::{self, Array, Raw};
+use super::copy::Copy;
 use super::error::{During, ReadModelError};
 use super::schema::Schema;
 use super::session::Statements;
-use crate::projection::{Changes, ForeignRow, Kind, Lookups, Row, Table, TableChanges, Value};
-
-/// Bytes of rows handed to the connection at once.
-const COPY_CHUNK_BYTES: usize = 256 * 1024;
-
-/// How rows of the table that only ever grows are added.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Append {
-    /// Merged like all others: the table is under row-level security.
-    Staged,
-    /// Copied into the table: it is bare but for its key.
-    Direct,
-}
+use crate::projection::{Changes, ForeignRow, Kind, Lookups, Row, Rows, Table, TableChanges, Value};
 
 /// A read model within a transaction.
 pub(super) struct Store<'a> {
@@ -91,30 +78,29 @@ impl<'a> Store<'a> {
     }
 
     /// Writes what a fold made, whatever is stored.
-    pub(super) async fn merge(&mut self, changes: Changes, append: Append) -> Result<(), ReadModelError> {
-        self.delete_tenants(&changes.offboarded).await?;
+    pub(super) async fn merge(&mut self, changes: Changes) -> Result<(), ReadModelError> {
+        for table in Table::ALL {
+            self.delete_tenants(table, &changes.offboarded).await?;
+        }
         for (table, TableChanges { upserts, deletes }) in changes.tables {
             self.delete(table, &deletes).await?;
-            match (table, append) {
-                (Table::IdentityTransitions, Append::Direct) => self.fill(table, &upserts).await?,
-                _ => self.upsert(table, &upserts).await?,
-            }
+            self.upsert(table, upserts).await?;
         }
         Ok(())
     }
 
-    async fn delete_tenants(&mut self, tenants: &[Uuid]) -> Result<(), ReadModelError> {
-        if tenants.is_empty() {
-            return Ok(());
-        }
+    /// Deletes every row of these tenants.
+    pub(super) async fn delete_tenants(
+        &mut self,
+        table: Table,
+        tenants: &[Uuid],
+    ) -> Result<(), ReadModelError> {
         let keys: Vec<Row> = tenants.iter().map(|tenant| vec![Value::Uuid(*tenant)]).collect();
-        for table in Table::ALL {
-            self.delete_by(table, &["tenant_id"], &keys).await?;
-        }
-        Ok(())
+        self.delete_by(table, &["tenant_id"], &keys).await
     }
 
-    async fn delete(&mut self, table: Table, keys: &[Row]) -> Result<(), ReadModelError> {
+    /// Deletes the rows of these keys.
+    pub(super) async fn delete(&mut self, table: Table, keys: &[Row]) -> Result<(), ReadModelError> {
         self.delete_by(table, table.key(), keys).await
     }
 
@@ -131,13 +117,19 @@ impl<'a> Store<'a> {
         Ok(())
     }
 
-    async fn upsert(&mut self, table: Table, rows: &[Row]) -> Result<(), ReadModelError> {
-        if rows.is_empty() {
+    /// Each row replaces the one of its key, or is added.
+    pub(super) async fn upsert(
+        &mut self,
+        table: Table,
+        rows: impl IntoIterator<Item = Row>,
+    ) -> Result<(), ReadModelError> {
+        let mut rows = rows.into_iter().peekable();
+        if rows.peek().is_none() {
             return Ok(());
         }
         let staging = staging(table);
         self.make_staging(table).await?;
-        self.copy(table, &staging, rows).await?;
+        copy(self.transaction, table, &staging, rows).await?;
         let sql = merge_sql(table, &staging, &self.schema.table(table));
         let statement = self.statements.prepare(self.transaction, &sql).await.during("merging rows")?;
         self.transaction.execute(&statement, &[]).await.during("merging rows")?;
@@ -161,30 +153,26 @@ impl<'a> Store<'a> {
     }
 
     /// Adds rows to a bare table that has none of their keys.
-    pub(super) async fn fill(&mut self, table: Table, rows: &[Row]) -> Result<(), ReadModelError> {
-        let target = self.schema.table(table);
-        self.copy(table, &target, rows).await
-    }
-
-    async fn copy(&mut self, table: Table, target: &str, rows: &[Row]) -> Result<(), ReadModelError> {
-        let what = "copying rows";
-        let sql = format!("COPY {target} ({}) FROM STDIN (FORMAT binary)", columns(table, ""));
-        let sink = self.transaction.copy_in(&sql).await.during(what)?;
-        futures_util::pin_mut!(sink);
-        let mut chunk = BytesMut::with_capacity(COPY_CHUNK_BYTES + COPY_CHUNK_BYTES / 4);
-        binary::put_copy_header(&mut chunk);
-        for row in rows {
-            binary::put_copy_row(&mut chunk, row);
-            if chunk.len() >= COPY_CHUNK_BYTES {
-                sink.feed(chunk.split().freeze()).await.during(what)?;
-                chunk.reserve(COPY_CHUNK_BYTES + COPY_CHUNK_BYTES / 4);
-            }
+    pub(super) async fn fill(&mut self, table: Table, rows: Rows) -> Result<(), ReadModelError> {
+        let mut rows = rows.peekable();
+        match rows.peek() {
+            None => Ok(()),
+            Some(_) => copy(self.transaction, table, &self.schema.table(table), rows).await,
         }
-        binary::put_copy_trailer(&mut chunk);
-        sink.feed(chunk.freeze()).await.during(what)?;
-        sink.finish().await.during(what)?;
-        Ok(())
     }
+}
+
+async fn copy(
+    transaction: &Transaction<'_>,
+    table: Table,
+    target: &str,
+    rows: impl Iterator<Item = Row>,
+) -> Result<(), ReadModelError> {
+    let mut copy = Copy::begin(transaction, table, target).await?;
+    for row in rows {
+        copy.put(&row).await?;
+    }
+    copy.finish().await
 }
 
 /// Where rows wait to be merged.

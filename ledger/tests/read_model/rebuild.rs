@@ -231,7 +231,7 @@ async fn rebuild_killed_at_any_step_leaves_the_old_model_and_the_next_run_cleans
     let steps: [(usize, AtStep); 6] = [
         (1 << 28, |p| matches!(p, Progress::Reading { events, .. } if events > 1_000)),
         (100_000, |p| matches!(p, Progress::Reading { events, .. } if events > 2_000)),
-        (1 << 28, |p| matches!(p, Progress::Writing { .. })),
+        (1 << 28, |p| matches!(p, Progress::Writing)),
         (1 << 28, |p| p == Progress::Indexing),
         (1 << 28, |p| p == Progress::CatchingUp),
         (1 << 28, |p| p == Progress::Swapping),

@@ -1,0 +1,54 @@
+//! Rows on their way into a table by COPY BINARY.
+
+use std::pin::Pin;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::SinkExt;
+use tokio_postgres::{CopyInSink, Transaction};
+
+use super::binary;
+use super::error::{During, ReadModelError};
+use super::store::columns;
+use crate::projection::{Row, Table};
+
+/// Bytes of rows handed to the connection at once.
+const CHUNK_BYTES: usize = 256 * 1024;
+const DURING: &str = "copying rows";
+
+/// A COPY under way. Dropped before its end, it copies nothing.
+pub(super) struct Copy {
+    sink: Pin<Box<CopyInSink<Bytes>>>,
+    chunk: BytesMut,
+}
+
+impl Copy {
+    /// Begins to copy rows of this table into `target`, which has its columns.
+    pub(super) async fn begin(
+        transaction: &Transaction<'_>,
+        table: Table,
+        target: &str,
+    ) -> Result<Self, ReadModelError> {
+        let sql = format!("COPY {target} ({}) FROM STDIN (FORMAT binary)", columns(table, ""));
+        let sink = Box::pin(transaction.copy_in(&sql).await.during(DURING)?);
+        let mut chunk = BytesMut::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4);
+        binary::put_copy_header(&mut chunk);
+        Ok(Self { sink, chunk })
+    }
+
+    pub(super) async fn put(&mut self, row: &Row) -> Result<(), ReadModelError> {
+        binary::put_copy_row(&mut self.chunk, row);
+        if self.chunk.len() >= CHUNK_BYTES {
+            self.sink.feed(self.chunk.split().freeze()).await.during(DURING)?;
+            self.chunk.reserve(CHUNK_BYTES + CHUNK_BYTES / 4);
+        }
+        Ok(())
+    }
+
+    /// Hands over the rest, and waits until the server has taken all.
+    pub(super) async fn finish(mut self) -> Result<(), ReadModelError> {
+        binary::put_copy_trailer(&mut self.chunk);
+        self.sink.feed(self.chunk.freeze()).await.during(DURING)?;
+        self.sink.as_mut().finish().await.during(DURING)?;
+        Ok(())
+    }
+}
