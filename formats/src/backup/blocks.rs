@@ -53,8 +53,9 @@ impl Buffer {
     pub(crate) fn take(pool: &Arc<Pool>, len: usize, held_bytes: usize) -> Self {
         let len = len.max(BLOCK_BYTES);
         let mut state = pool.wait_for(len, held_bytes);
+        // The one returned last is the likeliest to be in a cache.
         let spare =
-            state.spare.iter().position(|spare| spare.len() >= len).map(|at| state.spare.swap_remove(at));
+            state.spare.iter().rposition(|spare| spare.len() >= len).map(|at| state.spare.swap_remove(at));
         let spare_bytes = spare.as_ref().map_or(0, Vec::len);
         state.spare_bytes -= spare_bytes;
         state.used_bytes += spare_bytes.max(len);

@@ -5,18 +5,19 @@ use core::arch::x86_64::{_mm_add_epi32, _mm_setzero_si128, _mm_sha256rnds2_epu32
 use fearless_simd::Avx512;
 
 use super::padded::Padded;
-use super::rounds::{BLOCK, INITIAL, ROUNDS, State, constants, digest, load, next_words, store, words_of};
+use super::rounds::{INITIAL, ROUNDS, State, constants, digest, load, next_words, store, words_of};
 use crate::Digest;
 
 const LANES: usize = 4;
 
-/// A message under way.
+/// A message under way, and its successors in the same place: nothing that is large moves.
 struct Lane<'a> {
     padded: Padded<'a>,
     /// Blocks done.
     done: usize,
     /// Place of its digest.
     place: usize,
+    state: State,
 }
 
 /// Puts `SHA-256(prefix ‖ message)` of each message to its place in `digests`, which is as long as there are messages.
@@ -26,59 +27,58 @@ pub(super) fn hash_each<'a>(
     messages: impl Iterator<Item = &'a [u8]>,
     digests: &mut [Digest],
 ) {
-    let begin = |(place, message)| Lane { padded: Padded::new(prefix, message), done: 0, place };
-    let mut waiting = messages.enumerate().map(begin);
-    let mut states = [INITIAL; LANES];
-    let mut lanes: [Option<Lane<'a>>; LANES] = std::array::from_fn(|_| waiting.next());
-    while let [Some(a), Some(b), Some(c), Some(d)] = &mut lanes {
-        let under_way = [a, b, c, d];
-        let blocks = std::array::from_fn(|lane| under_way[lane].padded.block(under_way[lane].done));
-        compress(level, &mut states, blocks);
-        for (lane, state) in lanes.iter_mut().zip(&mut states) {
-            advance(lane, state, &mut waiting, digests);
+    let mut waiting = messages.enumerate();
+    let mut lanes: [Lane<'a>; LANES] = std::array::from_fn(|_| Lane::new());
+    let mut under_way = 0;
+    while under_way < LANES && lanes[under_way].begin(prefix, waiting.next()) {
+        under_way += 1;
+    }
+    while under_way == LANES {
+        compress(level, &mut lanes);
+        for lane in &mut lanes {
+            lane.done += 1;
+            if lane.done == lane.padded.count {
+                digests[lane.place] = digest(&lane.state);
+                under_way -= usize::from(!lane.begin(prefix, waiting.next()));
+            }
         }
     }
     // Fewer than four are left: one after the other.
-    for (lane, state) in lanes.into_iter().zip(states) {
-        if let Some(lane) = lane {
-            digests[lane.place] = finish(&lane, state);
-        }
+    for lane in lanes.iter_mut().filter(|lane| lane.done < lane.padded.count) {
+        digests[lane.place] = lane.finish();
     }
 }
 
-/// Counts a block, and goes on to the next message when it was the last.
-fn advance<'a>(
-    lane: &mut Option<Lane<'a>>,
-    state: &mut State,
-    waiting: &mut impl Iterator<Item = Lane<'a>>,
-    digests: &mut [Digest],
-) {
-    if let Some(under_way) = lane {
-        under_way.done += 1;
-        if under_way.done == under_way.padded.count {
-            digests[under_way.place] = digest(state);
-            *state = INITIAL;
-            *lane = waiting.next();
-        }
+impl<'a> Lane<'a> {
+    fn new() -> Self {
+        Self { padded: Padded::nothing(), done: 0, place: 0, state: INITIAL }
     }
-}
 
-fn finish(lane: &Lane<'_>, mut state: State) -> Digest {
-    for number in lane.done..lane.padded.count {
-        sha2::block_api::compress256(&mut state, std::slice::from_ref(lane.padded.block(number)));
+    /// Takes the next message; answers whether there was one.
+    fn begin(&mut self, prefix: u8, next: Option<(usize, &'a [u8])>) -> bool {
+        let Some((place, message)) = next else { return false };
+        self.padded.set(prefix, message);
+        (self.done, self.place, self.state) = (0, place, INITIAL);
+        true
     }
-    digest(&state)
+
+    fn finish(&mut self) -> Digest {
+        for number in self.done..self.padded.count {
+            sha2::block_api::compress256(&mut self.state, std::slice::from_ref(self.padded.block(number)));
+        }
+        digest(&self.state)
+    }
 }
 
 // `words` holds the sixteen message words that a lane's next rounds need, four a vector.
 fearless_simd::kernel!(
     #[inline(never)]
-    fn compress(level: Avx512, states: &mut [State; LANES], blocks: [&[u8; BLOCK]; LANES]) {
-        let mut words = blocks.map(|block| words_of(level, block));
+    fn compress(level: Avx512, lanes: &mut [Lane<'_>; LANES]) {
+        let mut words = lanes.each_ref().map(|lane| words_of(level, lane.padded.block(lane.done)));
         let mut abef = [_mm_setzero_si128(); LANES];
         let mut cdgh = [_mm_setzero_si128(); LANES];
-        for (lane, state) in states.iter().enumerate() {
-            [abef[lane], cdgh[lane]] = load(level, state);
+        for (at, lane) in lanes.iter().enumerate() {
+            [abef[at], cdgh[at]] = load(level, &lane.state);
         }
         let (abef_before, cdgh_before) = (abef, cdgh);
         // Written out, so that every place is known to the compiler and the words stay in registers.
@@ -95,9 +95,9 @@ fearless_simd::kernel!(
             )*};
         }
         four_rounds!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
-        for (lane, state) in states.iter_mut().enumerate() {
-            let abef = _mm_add_epi32(abef[lane], abef_before[lane]);
-            store(level, abef, _mm_add_epi32(cdgh[lane], cdgh_before[lane]), state);
+        for (at, lane) in lanes.iter_mut().enumerate() {
+            let abef = _mm_add_epi32(abef[at], abef_before[at]);
+            store(level, abef, _mm_add_epi32(cdgh[at], cdgh_before[at]), &mut lane.state);
         }
     }
 );
