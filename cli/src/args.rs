@@ -273,13 +273,13 @@ pub struct Restore {
 #[derive(Debug, Args)]
 pub struct Memory {
     /// Memory that a rebuild may use for rows, in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "MIB", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
     pub memory_mib: u32,
 }
 
 impl Default for Memory {
     fn default() -> Self {
-        Self { memory_mib: 256 }
+        Self { memory_mib: 512 }
     }
 }
 

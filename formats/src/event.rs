@@ -1,5 +1,7 @@
 //! The event envelope: the JSON object that a stored message of the log holds.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use crate::base64;
@@ -46,20 +48,29 @@ impl Event {
     /// Reads a stored message by the lenient reading rules of a version 1 record, whatever its spacing; `data` is
     /// base64 there.
     pub fn from_stored(payload: &[u8]) -> Result<Self, NotAnEvent> {
-        let envelope = Envelope::read(payload, Form::StoredMessage).map_err(|fault| NotAnEvent {
-            reason: format!("expected {} at byte {}", fault.expected, fault.at),
-        })?;
-        let data = decode_data(envelope.data)
-            .ok_or_else(|| NotAnEvent { reason: String::from("`data` is no base64") })?;
+        let envelope = Envelope::of_stored(payload)?;
+        let event = EventView::of(&envelope)?;
         Ok(Self {
-            id: envelope.id.decoded().into_owned(),
-            kind: envelope.kind.decoded().into_owned(),
-            tenant_id: envelope.tenant_id.decoded().into_owned(),
-            time: envelope.time.map(|t| String::from_utf8_lossy(t.text).into_owned()).unwrap_or_default(),
-            version: envelope.version,
-            data: Bytes::from(data),
+            id: event.id.into_owned(),
+            kind: event.kind.into_owned(),
+            tenant_id: event.tenant_id.into_owned(),
+            time: event.time.into_owned(),
+            version: event.version,
+            data: Bytes::from(event.data.into_owned()),
             actor: envelope.actor(),
         })
+    }
+
+    /// The same event, borrowed.
+    pub fn view(&self) -> EventView<'_> {
+        EventView {
+            id: Cow::Borrowed(&self.id),
+            kind: Cow::Borrowed(&self.kind),
+            tenant_id: Cow::Borrowed(&self.tenant_id),
+            time: Cow::Borrowed(&self.time),
+            version: self.version,
+            data: Cow::Borrowed(&self.data),
+        }
     }
 
     /// The canonical stored form: `id type tenant_id time v data actor`, no white space, strings escaped as in a
@@ -87,6 +98,46 @@ impl Event {
         }
         out.push(b'}');
         Bytes::from(out)
+    }
+}
+
+/// An event without its actor, as far as possible borrowed from the message. The fields are those of [`Event`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the fields are those of `Event`")]
+pub struct EventView<'a> {
+    pub id: Cow<'a, str>,
+    pub kind: Cow<'a, str>,
+    pub tenant_id: Cow<'a, str>,
+    pub time: Cow<'a, str>,
+    pub version: Option<i64>,
+    pub data: Cow<'a, [u8]>,
+}
+
+impl<'a> EventView<'a> {
+    /// The same reading as [`Event::from_stored`].
+    pub fn from_stored(payload: &'a [u8]) -> Result<Self, NotAnEvent> {
+        Self::of(&Envelope::of_stored(payload)?)
+    }
+
+    fn of(envelope: &Envelope<'a>) -> Result<Self, NotAnEvent> {
+        let data = decode_data(envelope.data)
+            .ok_or_else(|| NotAnEvent { reason: String::from("`data` is no base64") })?;
+        Ok(Self {
+            id: envelope.id.decoded(),
+            kind: envelope.kind.decoded(),
+            tenant_id: envelope.tenant_id.decoded(),
+            time: envelope.time.map(|time| String::from_utf8_lossy(time.text)).unwrap_or_default(),
+            version: envelope.version,
+            data: Cow::Owned(data),
+        })
+    }
+}
+
+impl<'a> Envelope<'a> {
+    fn of_stored(payload: &'a [u8]) -> Result<Self, NotAnEvent> {
+        Self::read(payload, Form::StoredMessage).map_err(|fault| NotAnEvent {
+            reason: format!("expected {} at byte {}", fault.expected, fault.at),
+        })
     }
 }
 

@@ -17,6 +17,9 @@ use uuid::Uuid;
 
 use super::table::{Row, Table, Value};
 
+/// Room for the encoding of a usual row.
+const ROW_BYTES: usize = 1024;
+
 /// Digest of some rows of one table: their number and the sum of their hashes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TableDigest {
@@ -63,12 +66,12 @@ impl fmt::Display for TableDigest {
 }
 
 fn row_hash(table: Table, row: &Row) -> [u64; 4] {
-    let mut hash = Sha256::new();
-    hash.update(b"trstctl/read-model-row/v1\0");
-    hash.update(table.name());
-    hash.update([0]);
-    row.iter().for_each(|value| hash_value(&mut hash, value));
-    let bytes = hash.finalize();
+    let mut encoded = Vec::with_capacity(ROW_BYTES);
+    encoded.extend_from_slice(b"trstctl/read-model-row/v1\0");
+    encoded.extend_from_slice(table.name().as_bytes());
+    encoded.push(0);
+    row.iter().for_each(|value| put_value(&mut encoded, value));
+    let bytes = Sha256::digest(&encoded);
     let mut limbs = [0; 4];
     for (limb, chunk) in limbs.iter_mut().zip(bytes.as_chunks::<8>().0.iter().rev()) {
         *limb = u64::from_be_bytes(*chunk);
@@ -76,36 +79,36 @@ fn row_hash(table: Table, row: &Row) -> [u64; 4] {
     limbs
 }
 
-fn hash_value(hash: &mut Sha256, value: &Value) {
+fn put_value(out: &mut Vec<u8>, value: &Value) {
     match value {
-        Value::Null => hash.update([0]),
-        Value::Uuid(uuid) => tagged(hash, 1, uuid.as_bytes()),
-        Value::Text(text) => sized(hash, 2, text.as_bytes()),
+        Value::Null => out.push(0),
+        Value::Uuid(uuid) => tagged(out, 1, uuid.as_bytes()),
+        Value::Text(text) => sized(out, 2, text.as_bytes()),
         Value::TextArray(texts) => {
-            tagged(hash, 3, &(texts.len() as u64).to_be_bytes());
-            texts.iter().for_each(|text| counted(hash, text.as_bytes()));
+            tagged(out, 3, &(texts.len() as u64).to_be_bytes());
+            texts.iter().for_each(|text| counted(out, text.as_bytes()));
         }
-        Value::Int(int) => tagged(hash, 4, &int.to_be_bytes()),
-        Value::Bool(flag) => tagged(hash, 5, &[u8::from(*flag)]),
-        Value::Time(micros) => tagged(hash, 6, &micros.to_be_bytes()),
-        Value::Json(json) => sized(hash, 7, json.as_bytes()),
-        Value::Bytes(bytes) => sized(hash, 8, bytes),
+        Value::Int(int) => tagged(out, 4, &int.to_be_bytes()),
+        Value::Bool(flag) => tagged(out, 5, &[u8::from(*flag)]),
+        Value::Time(micros) => tagged(out, 6, &micros.to_be_bytes()),
+        Value::Json(json) => sized(out, 7, json.as_bytes()),
+        Value::Bytes(bytes) => sized(out, 8, bytes),
     }
 }
 
-fn tagged(hash: &mut Sha256, tag: u8, bytes: &[u8]) {
-    hash.update([tag]);
-    hash.update(bytes);
+fn tagged(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
+    out.push(tag);
+    out.extend_from_slice(bytes);
 }
 
-fn sized(hash: &mut Sha256, tag: u8, bytes: &[u8]) {
-    hash.update([tag]);
-    counted(hash, bytes);
+fn sized(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
+    out.push(tag);
+    counted(out, bytes);
 }
 
-fn counted(hash: &mut Sha256, bytes: &[u8]) {
-    hash.update((bytes.len() as u64).to_be_bytes());
-    hash.update(bytes);
+fn counted(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend_from_slice(&(bytes.len() as u64).to_be_bytes());
+    out.extend_from_slice(bytes);
 }
 
 /// Digests of a whole read model: one a table and tenant. Equal models have equal digests.

@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 use super::effect::Effect;
-use super::record::tenant_of;
 use super::keyed::Rows;
+use super::record::tenant_of;
 use super::step::{Outcome, Refusal, Step};
 use super::table::{Row, Table};
 use super::tenant::{Stored, TenantRows};

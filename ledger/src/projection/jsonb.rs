@@ -4,6 +4,8 @@
 //! `numeric` prints them; `, ` and `: ` separate. What `jsonb` refuses is refused here with the reason: U+0000, lone
 //! surrogates, numbers beyond `numeric`. Works without recursion, so that nesting costs no stack.
 
+use std::borrow::Cow;
+
 use serde_json::value::RawValue;
 
 use super::record::Jsonb;
@@ -37,11 +39,15 @@ pub(super) fn canonical(json: &RawValue) -> Result<Jsonb, Unfit> {
 }
 
 /// A text that PostgreSQL holds, from a JSON string with its quotes.
-pub(super) fn decode_string(quoted: &str) -> Result<String, Unfit> {
+pub(super) fn decode_string(quoted: &str) -> Result<Cow<'_, str>, Unfit> {
+    if !quoted.contains('\\') {
+        // JSON allows no control character there.
+        return Ok(Cow::Borrowed(quoted.trim_matches('"')));
+    }
     let text: String = serde_json::from_str(quoted).map_err(|_| "holds a lone surrogate")?;
     match text.contains('\0') {
         true => Err("holds U+0000"),
-        false => Ok(text),
+        false => Ok(Cow::Owned(text)),
     }
 }
 
@@ -152,7 +158,7 @@ impl Writer<'_> {
         if self.rest.trim_start_matches([' ', '\t', '\n', '\r']).starts_with(':')
             && let Some(Open::Object { entries, .. }) = self.open.last_mut()
         {
-            entries.push(Entry { key: text, start, end: start });
+            entries.push(Entry { key: text.into_owned(), start, end: start });
         }
         Ok(())
     }

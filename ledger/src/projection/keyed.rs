@@ -7,11 +7,13 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use uuid::Uuid;
 
-use super::record::{Micros, Record};
+use super::record::{Micros, Record, allocated};
 use super::table::Row;
 
-/// Memory of a slot besides its record: key, hash table, index.
-const SLOT_BYTES: usize = 96;
+/// Memory of an entry of a hash table of these, on average: a table is between seven sixteenths and seven eighths full.
+const fn entry_bytes<T>() -> usize {
+    size_of::<T>() * 3 / 2
+}
 
 /// Rows by key.
 #[derive(Debug)]
@@ -22,7 +24,8 @@ pub(super) struct Keyed<R: Record> {
 
 #[derive(Debug)]
 struct Slot<R> {
-    row: Option<R>,
+    /// On the heap: a hash table moves its entries when it grows, and is never full.
+    row: Option<Box<R>>,
     write: Write,
 }
 
@@ -49,12 +52,12 @@ impl<R: Record + PartialEq> Keyed<R> {
     }
 
     pub(super) fn get(&self, key: &R::Key) -> Option<&R> {
-        self.slots.get(key)?.row.as_ref()
+        self.slots.get(key)?.row.as_deref()
     }
 
     /// Replaces or adds the row of this key.
     pub(super) fn put(&mut self, record: R) {
-        self.set(record.key(), Some(record));
+        self.set(record.key(), Some(Box::new(record)));
     }
 
     pub(super) fn remove(&mut self, key: R::Key) {
@@ -73,7 +76,7 @@ impl<R: Record + PartialEq> Keyed<R> {
 
     /// Takes a row that is stored, unless the fold knows better.
     pub(super) fn load(&mut self, record: R) {
-        self.know(record.key(), Some(record));
+        self.know(record.key(), Some(Box::new(record)));
     }
 
     /// Takes note that no row of this key is stored, unless the fold knows better.
@@ -89,28 +92,32 @@ impl<R: Record + PartialEq> Keyed<R> {
         changed.into_iter().map(move |(_, record)| record.into_row(tenant))
     }
 
-    fn set(&mut self, key: R::Key, row: Option<R>) {
-        let added_bytes = row.as_ref().map_or(0, R::len_bytes);
+    fn set(&mut self, key: R::Key, row: Option<Box<R>>) {
+        let added_bytes = bytes_of(row.as_deref());
         match self.slots.get_mut(&key) {
             Some(slot) if slot.row == row => {}
             Some(slot) => {
-                self.len_bytes -= slot.row.as_ref().map_or(0, R::len_bytes);
+                self.len_bytes -= bytes_of(slot.row.as_deref());
                 self.len_bytes += added_bytes;
                 *slot = Slot { row, write: Write::Changed };
             }
             None => {
-                self.len_bytes += SLOT_BYTES + added_bytes;
+                self.len_bytes += entry_bytes::<(R::Key, Slot<R>)>() + added_bytes;
                 self.slots.insert(key, Slot { row, write: Write::Changed });
             }
         }
     }
 
-    fn know(&mut self, key: R::Key, row: Option<R>) {
+    fn know(&mut self, key: R::Key, row: Option<Box<R>>) {
         if !self.slots.contains_key(&key) {
-            self.len_bytes += SLOT_BYTES + row.as_ref().map_or(0, R::len_bytes);
+            self.len_bytes += entry_bytes::<(R::Key, Slot<R>)>() + bytes_of(row.as_deref());
             self.slots.insert(key, Slot { row, write: Write::Nothing });
         }
     }
+}
+
+fn bytes_of<R: Record>(row: Option<&R>) -> usize {
+    row.map_or(0, R::len_bytes)
 }
 
 /// What a fold hands over of one table and one tenant when it ends.
@@ -196,14 +203,66 @@ pub(super) struct Indexed<R: Named> {
     index_bytes: usize,
 }
 
-/// The rows of one text. Nothing walks the closed ones, of which a log may make any number.
+/// The rows of one text: mostly one.
+#[derive(Debug)]
+enum Ids {
+    One(Uuid, Option<Closed>),
+    Many(Box<ManyIds>),
+}
+
+/// Nothing walks the closed ones, of which a log may make any number.
 #[derive(Debug, Default)]
-struct Ids {
+struct ManyIds {
     open: BTreeSet<Uuid>,
     closed: BTreeSet<(Closed, Uuid)>,
 }
 
 impl Ids {
+    fn add(&mut self, id: Uuid, closed: Option<Closed>) {
+        match self {
+            Self::One(known, was) if *known == id => *was = closed,
+            Self::One(known, was) => {
+                let mut many = ManyIds::default();
+                many.add(*known, *was);
+                many.add(id, closed);
+                *self = Self::Many(Box::new(many));
+            }
+            Self::Many(many) => many.add(id, closed),
+        }
+    }
+
+    /// Removes one of many.
+    fn remove(&mut self, id: Uuid, closed: Option<Closed>) {
+        if let Self::Many(many) = self {
+            many.remove(id, closed);
+        }
+    }
+
+    fn is_any(&self) -> bool {
+        match self {
+            Self::One(..) => true,
+            Self::Many(many) => !many.open.is_empty() || !many.closed.is_empty(),
+        }
+    }
+
+    fn open(&self) -> Vec<Uuid> {
+        match self {
+            Self::One(id, None) => vec![*id],
+            Self::One(_, Some(_)) => Vec::new(),
+            Self::Many(many) => many.open.iter().copied().collect(),
+        }
+    }
+
+    /// Of those closed first, the one with the lowest id.
+    fn first_closed(&self) -> Option<Uuid> {
+        match self {
+            Self::One(id, closed) => closed.map(|_| *id),
+            Self::Many(many) => many.closed.first().map(|(_, id)| *id),
+        }
+    }
+}
+
+impl ManyIds {
     fn add(&mut self, id: Uuid, closed: Option<Closed>) {
         match closed {
             None => self.open.insert(id),
@@ -240,27 +299,24 @@ impl<R: Named + PartialEq> Indexed<R> {
 
     /// Whether a row bears this text.
     pub(super) fn has_named(&self, name: &str) -> bool {
-        self.ids.get(name).is_some_and(|ids| !ids.open.is_empty() || !ids.closed.is_empty())
+        self.ids.get(name).is_some_and(Ids::is_any)
     }
 
     /// The rows of this text that are not closed, in the order of their ids.
     pub(super) fn open_named(&self, name: &str) -> Vec<Uuid> {
-        self.ids.get(name).into_iter().flat_map(|ids| &ids.open).copied().collect()
+        self.ids.get(name).map(Ids::open).unwrap_or_default()
     }
 
     /// The row of this text that was closed first; of several the one with the lowest id.
     pub(super) fn first_closed_named(&self, name: &str) -> Option<&R> {
-        let (_, id) = self.ids.get(name)?.closed.first()?;
-        self.get(*id)
+        self.get(self.ids.get(name)?.first_closed()?)
     }
 
     pub(super) fn put(&mut self, record: R) {
         let (id,) = record.key();
         let old = self.get(id).map(|old| (old.name().to_owned(), old.closed()));
-        if let Some((name, closed)) = old
-            && let Some(ids) = self.ids.get_mut(&name)
-        {
-            ids.remove(id, closed);
+        if let Some((name, closed)) = old {
+            self.forget(&name, id, closed);
         }
         self.note(record.name(), id, record.closed());
         self.rows.put(record);
@@ -271,9 +327,12 @@ impl<R: Named + PartialEq> Indexed<R> {
         let before = self.get(id).map(Named::closed);
         self.rows.change(&(id,), change);
         let Some(row) = self.rows.get(&(id,)) else { return };
-        if let (Some(before), Some(ids)) = (before, self.ids.get_mut(row.name())) {
+        let after = row.closed();
+        if let (Some(before), Some(ids)) = (before, self.ids.get_mut(row.name()))
+            && before != after
+        {
             ids.remove(id, before);
-            ids.add(id, row.closed());
+            ids.add(id, after);
         }
     }
 
@@ -291,7 +350,7 @@ impl<R: Named + PartialEq> Indexed<R> {
 
     /// Takes note that all stored rows with this text were loaded.
     pub(super) fn load_all_named(&mut self, name: String) {
-        self.index_bytes += name.len() + SLOT_BYTES;
+        self.index_bytes += allocated(name.len()) + entry_bytes::<String>();
         self.complete.insert(name);
     }
 
@@ -300,14 +359,31 @@ impl<R: Named + PartialEq> Indexed<R> {
     }
 
     fn note(&mut self, name: &str, id: Uuid, closed: Option<Closed>) {
-        if !self.ids.contains_key(name) {
-            self.index_bytes += name.len() + SLOT_BYTES;
-            self.ids.insert(name.to_owned(), Ids::default());
-        }
         if let Some(ids) = self.ids.get_mut(name) {
-            ids.add(id, closed);
+            self.index_bytes += NAMESAKE_BYTES;
+            return ids.add(id, closed);
+        }
+        self.index_bytes += name_bytes(name);
+        self.ids.insert(name.to_owned(), Ids::One(id, closed));
+    }
+
+    fn forget(&mut self, name: &str, id: Uuid, closed: Option<Closed>) {
+        match self.ids.get_mut(name) {
+            Some(Ids::One(..)) => {
+                self.index_bytes -= name_bytes(name);
+                self.ids.remove(name);
+            }
+            Some(ids) => ids.remove(id, closed),
+            None => {}
         }
     }
+}
+
+/// Memory of a further row of a text, in a tree.
+const NAMESAKE_BYTES: usize = 64;
+
+fn name_bytes(name: &str) -> usize {
+    allocated(name.len()) + entry_bytes::<(String, Ids)>()
 }
 
 impl<R: Named + PartialEq + Send + 'static> Drain for Indexed<R> {

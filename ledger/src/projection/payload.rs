@@ -71,11 +71,11 @@ impl Fields<'_> {
     }
 
     pub(super) fn text(&self, key: &'static str) -> Result<String, Misfit> {
-        as_text(key, self.required(key)?)
+        as_text(key, self.required(key)?).map(Cow::into_owned)
     }
 
     pub(super) fn text_or_none(&self, key: &'static str) -> Result<Option<String>, Misfit> {
-        self.optional(key).map(|raw| as_text(key, raw)).transpose()
+        self.optional(key).map(|raw| as_text(key, raw).map(Cow::into_owned)).transpose()
     }
 
     /// A text that an index takes.
@@ -128,7 +128,7 @@ impl Fields<'_> {
         }
         let items: Vec<&RawValue> =
             serde_json::from_str(raw).map_err(|_| Misfit::Unfit { key, why: "is not a list" })?;
-        items.into_iter().map(|item| as_text(key, item.get())).collect()
+        items.into_iter().map(|item| as_text(key, item.get()).map(Cow::into_owned)).collect()
     }
 
     /// Any JSON; `null` is an empty object.
@@ -160,7 +160,7 @@ impl Fields<'_> {
     }
 }
 
-fn as_text(key: &'static str, raw: &str) -> Result<String, Misfit> {
+fn as_text<'a>(key: &'static str, raw: &'a str) -> Result<Cow<'a, str>, Misfit> {
     match raw.starts_with('"') {
         true => jsonb::decode_string(raw).map_err(|why| Misfit::Unfit { key, why }),
         false => Err(Misfit::Unfit { key, why: "is not a string" }),
@@ -186,8 +186,10 @@ fn as_bytes(key: &'static str, raw: &str) -> Result<Vec<u8>, Misfit> {
         GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
     );
     let mut text = as_text(key, raw)?;
-    text.retain(|c| !matches!(c, '\r' | '\n'));
-    LENIENT.decode(text).map_err(|_| Misfit::Unfit { key, why: "is not padded base64" })
+    if text.contains(['\r', '\n']) {
+        text.to_mut().retain(|c| !matches!(c, '\r' | '\n'));
+    }
+    LENIENT.decode(text.as_bytes()).map_err(|_| Misfit::Unfit { key, why: "is not padded base64" })
 }
 
 /// A uuid in any spelling that PostgreSQL's `uuid` takes: either case, optional braces, hyphens after any group of four

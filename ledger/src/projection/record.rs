@@ -21,8 +21,17 @@ pub(super) trait Record: Sized {
     fn into_row(self, tenant: Option<Uuid>) -> Row;
     /// `None` when the row is not one of this table.
     fn from_row(row: Row) -> Option<(Option<Uuid>, Self)>;
-    /// Memory of the record: its own, and what it holds on the heap.
+    /// Memory of the record on the heap, with all that it and a copy of its key hold there.
     fn len_bytes(&self) -> usize;
+}
+
+/// Bytes that an allocation of this size takes from the heap: what common allocators add and round up to.
+pub(super) const fn allocated(len_bytes: usize) -> usize {
+    match len_bytes {
+        0 => 0,
+        1..=24 => 32,
+        _ => (len_bytes + 8).next_multiple_of(16),
+    }
 }
 
 /// A type of field that a column can hold.
@@ -71,13 +80,17 @@ macro_rules! cell {
 }
 
 cell!(Uuid, Uuid, |_v| 0, v => v, self => self);
-cell!(String, Text, |v| v.len(), v => v, self => self);
-cell!(Vec<String>, TextArray, |v| v.iter().map(|s| s.len() + size_of::<String>()).sum(), v => v, self => self);
+cell!(String, Text, |v| allocated(v.len()), v => v, self => self);
+cell!(Vec<String>, TextArray, |v| list_bytes(v), v => v, self => self);
 cell!(i64, Int, |_v| 0, v => v, self => self);
 cell!(bool, Bool, |_v| 0, v => v, self => self);
 cell!(Micros, Time, |_v| 0, v => Micros(v), self => self.0);
-cell!(Jsonb, Json, |v| v.0.len(), v => Jsonb(v), self => self.0);
-cell!(Vec<u8>, Bytes, |v| v.len(), v => v, self => self);
+cell!(Jsonb, Json, |v| allocated(v.0.len()), v => Jsonb(v), self => self.0);
+cell!(Vec<u8>, Bytes, |v| allocated(v.len()), v => v, self => self);
+
+fn list_bytes(texts: &[String]) -> usize {
+    allocated(size_of_val(texts)) + texts.iter().map(|text| allocated(text.len())).sum::<usize>()
+}
 
 impl<T: Cell> Cell for Option<T> {
     const KIND: Kind = T::KIND;
@@ -157,7 +170,9 @@ macro_rules! record {
             }
 
             fn len_bytes(&self) -> usize {
-                size_of::<Self>() $(+ self.$field.heap_bytes())*
+                allocated(size_of::<Self>())
+                    $(+ self.$field.heap_bytes())*
+                    $(+ self.$key.heap_bytes())*
             }
         }
     };

@@ -5,7 +5,7 @@
 
 use uuid::Uuid;
 
-use super::record::{Cell, Jsonb, Micros, Record, record, tenant_of};
+use super::record::{Cell, Jsonb, Micros, Record, allocated, record, tenant_of};
 use super::table::{Column, Kind, Row, Table, Value};
 
 record! {
@@ -173,9 +173,5 @@ impl Cell for Status {
     fn from_value(value: Value) -> Option<Self> {
         let Value::Text(text) = value else { return None };
         Self::ALL.iter().find(|(_, name)| *name == text).map(|(status, _)| *status)
-    }
-
-    fn heap_bytes(&self) -> usize {
-        Self::ALL[*self as usize].1.len()
     }
 }

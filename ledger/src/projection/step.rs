@@ -4,7 +4,7 @@
 //! The order of judgement: is it an event; is its type one that is projected; tenant, time, version; payload.
 
 use trstctl_formats::StoredMessage;
-use trstctl_formats::event::{Event, NotAnEvent};
+use trstctl_formats::event::{Event, EventView, NotAnEvent};
 use uuid::Uuid;
 
 use super::effect::{self, Effect};
@@ -57,8 +57,8 @@ pub(super) enum Refusal {
 impl Step {
     /// Reads a message of the log. Never fails: what is no event becomes a fault when it is folded.
     pub fn read(message: &StoredMessage) -> Self {
-        match Event::from_stored(&message.payload) {
-            Ok(event) => Self::of_event(message.sequence, event),
+        match EventView::from_stored(&message.payload) {
+            Ok(event) => Self::of_view(message.sequence, event),
             Err(reason) => Self {
                 sequence: message.sequence,
                 tenant: None,
@@ -70,10 +70,20 @@ impl Step {
     }
 
     /// The step of an event that stands in the log at this sequence.
-    pub fn of_event(sequence: u64, event: Event) -> Self {
+    pub fn of_event(sequence: u64, event: &Event) -> Self {
+        Self::of_view(sequence, event.view())
+    }
+
+    fn of_view(sequence: u64, event: EventView<'_>) -> Self {
         let tenant = parse_uuid(&event.tenant_id);
         let outcome = judge(sequence, &event, tenant).unwrap_or_else(Outcome::Quarantine);
-        Self { sequence, tenant, id: Some(fault_text(event.id)), kind: Some(fault_text(event.kind)), outcome }
+        Self {
+            sequence,
+            tenant,
+            id: Some(fault_text(event.id.into_owned())),
+            kind: Some(fault_text(event.kind.into_owned())),
+            outcome,
+        }
     }
 
     /// Its sequence in the log.
@@ -92,7 +102,7 @@ pub(super) fn column_sequence(sequence: u64) -> i64 {
     i64::try_from(sequence).unwrap_or(i64::MAX)
 }
 
-fn judge(sequence: u64, event: &Event, tenant: Option<Uuid>) -> Result<Outcome, Refusal> {
+fn judge(sequence: u64, event: &EventView<'_>, tenant: Option<Uuid>) -> Result<Outcome, Refusal> {
     let Some(schema) = Schema::of(&event.kind) else { return Ok(Outcome::NotProjected) };
     let tenant = tenant.ok_or(Refusal::Tenant)?;
     let time = event_time(event)?;
@@ -121,8 +131,8 @@ fn read_effect(schema: Schema, context: &effect::Context<'_>, data: &[u8]) -> Re
     }
 }
 
-fn event_time(event: &Event) -> Result<Micros, Refusal> {
-    match event.time.as_str() {
+fn event_time(event: &EventView<'_>) -> Result<Micros, Refusal> {
+    match &*event.time {
         "" => Ok(time::YEAR_ONE),
         text => time::parse(text).ok_or(Refusal::Time),
     }

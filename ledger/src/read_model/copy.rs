@@ -28,7 +28,28 @@ impl Copy {
         table: Table,
         target: &str,
     ) -> Result<Self, ReadModelError> {
-        let sql = format!("COPY {target} ({}) FROM STDIN (FORMAT binary)", columns(table, ""));
+        Self::begin_with(transaction, table, target, "").await
+    }
+
+    /// The same into a table that nobody reads yet and that is empty: its rows are frozen from the start, so that neither the
+    /// first reader nor a later vacuum writes them once more.
+    pub(super) async fn begin_frozen(
+        transaction: &Transaction<'_>,
+        table: Table,
+        target: &str,
+    ) -> Result<Self, ReadModelError> {
+        // PostgreSQL freezes rows of a table that the same transaction has made or emptied.
+        transaction.batch_execute(&format!("TRUNCATE {target}")).await.during(DURING)?;
+        Self::begin_with(transaction, table, target, ", FREEZE").await
+    }
+
+    async fn begin_with(
+        transaction: &Transaction<'_>,
+        table: Table,
+        target: &str,
+        options: &str,
+    ) -> Result<Self, ReadModelError> {
+        let sql = format!("COPY {target} ({}) FROM STDIN (FORMAT binary{options})", columns(table, ""));
         let sink = Box::pin(transaction.copy_in(&sql).await.during(DURING)?);
         let mut chunk = BytesMut::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4);
         binary::put_copy_header(&mut chunk);

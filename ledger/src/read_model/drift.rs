@@ -39,7 +39,7 @@ pub struct DiffOptions {
 }
 
 impl Default for DiffOptions {
-    /// 256 MiB, ten thousand rows a table.
+    /// As a rebuild; ten thousand rows a table.
     fn default() -> Self {
         Self { memory_bytes: RebuildOptions::default().memory_bytes, max_listed: 10_000 }
     }

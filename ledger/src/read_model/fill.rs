@@ -110,7 +110,7 @@ pub(super) async fn copy_final_rows(
     mut rows: mpsc::Receiver<Vec<Row>>,
 ) -> Result<(), ReadModelError> {
     let (transaction, _) = session.begin().await?;
-    let mut copy = Copy::begin(&transaction, FINAL, &schema.table(FINAL)).await?;
+    let mut copy = Copy::begin_frozen(&transaction, FINAL, &schema.table(FINAL)).await?;
     while let Some(rows) = rows.recv().await {
         for row in rows {
             copy.put(&row).await?;

@@ -176,7 +176,8 @@ mod tests {
     #[test]
     fn every_statement_of_the_keys_belongs_to_one_table() {
         for statement in read_model_sql(Phase::Keys).flat_map(|text| text.split(';')) {
-            let is_statement = statement.lines().any(|line| !line.trim().is_empty() && !line.starts_with("--"));
+            let is_statement =
+                statement.lines().any(|line| !line.trim().is_empty() && !line.starts_with("--"));
             let owners = Table::ALL.iter().filter(|table| keys_of(**table).any(|other| other == statement));
             assert_eq!(owners.count(), usize::from(is_statement), "{statement}");
         }

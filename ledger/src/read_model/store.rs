@@ -129,7 +129,7 @@ impl<'a> Store<'a> {
         }
         let staging = staging(table);
         self.make_staging(table).await?;
-        copy(self.transaction, table, &staging, rows).await?;
+        copy(Copy::begin(self.transaction, table, &staging).await?, rows).await?;
         let sql = merge_sql(table, &staging, &self.schema.table(table));
         let statement = self.statements.prepare(self.transaction, &sql).await.during("merging rows")?;
         self.transaction.execute(&statement, &[]).await.during("merging rows")?;
@@ -152,23 +152,17 @@ impl<'a> Store<'a> {
         self.transaction.batch_execute(&sql).await.during("emptying a temporary table")
     }
 
-    /// Adds rows to a bare table that has none of their keys.
+    /// Makes these the rows of a bare table that is empty and that nobody reads yet.
     pub(super) async fn fill(&mut self, table: Table, rows: Rows) -> Result<(), ReadModelError> {
         let mut rows = rows.peekable();
-        match rows.peek() {
-            None => Ok(()),
-            Some(_) => copy(self.transaction, table, &self.schema.table(table), rows).await,
+        if rows.peek().is_none() {
+            return Ok(());
         }
+        copy(Copy::begin_frozen(self.transaction, table, &self.schema.table(table)).await?, rows).await
     }
 }
 
-async fn copy(
-    transaction: &Transaction<'_>,
-    table: Table,
-    target: &str,
-    rows: impl Iterator<Item = Row>,
-) -> Result<(), ReadModelError> {
-    let mut copy = Copy::begin(transaction, table, target).await?;
+async fn copy(mut copy: Copy, rows: impl Iterator<Item = Row>) -> Result<(), ReadModelError> {
     for row in rows {
         copy.put(&row).await?;
     }

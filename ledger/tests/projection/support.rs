@@ -67,7 +67,7 @@ pub const SUPERSEDE: &str =
 
 /// The steps of these events, at sequences from `first`.
 pub fn steps(first: u64, events: &[Event]) -> Vec<Step> {
-    (first..).zip(events).map(|(sequence, event)| Step::of_event(sequence, event.clone())).collect()
+    (first..).zip(events).map(|(sequence, event)| Step::of_event(sequence, event)).collect()
 }
 
 /// The model that these events, at sequences from 1, make.
