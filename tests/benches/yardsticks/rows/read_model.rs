@@ -58,7 +58,9 @@ pub fn speed(setting: &Setting) -> Vec<Row> {
         yardstick: Some(Yardstick { name: String::from("bare COPY BINARY"), figures: theirs }),
         ours,
         reach: Reach::AtLeastTimes(0.7),
-        limit: String::from("the server's delivery, then PostgreSQL's COPY and indexes, on two cores."),
+        limit: String::from(
+            "both cores: the server's delivery, parsing and folding, PostgreSQL's COPY and keys, and reading back for digests.",
+        ),
     }]
 }
 
@@ -66,7 +68,9 @@ pub fn speed(setting: &Setting) -> Vec<Row> {
 pub fn memory(setting: &Setting) -> Vec<Row> {
     let peak = |events: u64| {
         let site = site_with_log(setting, events);
-        let bytes = child::peak_bytes(site.command(&["rebuild", "--json", "--memory-mib"]).arg(BOUND_MIB.to_string()));
+        let bytes = child::peak_bytes(
+            site.command(&["rebuild", "--json", "--memory-mib"]).arg(BOUND_MIB.to_string()),
+        );
         Row {
             name: String::new(),
             what: format!("memory of rebuild, {:.1} M events", events as f64 / 1e6),
