@@ -12,7 +12,7 @@ use trstctl_ledger::read_model::{
     self, DiffOptions, DriftReport, ReadModel, ReadModelError, RebuildOptions, RepairReport,
 };
 use trstctl_migrations::connect::Target;
-use trstctl_migrations::{Rehearsal, Runner, roles};
+use trstctl_migrations::{Error, Rehearsal, Runner, roles};
 
 use crate::blocking;
 use crate::plan::{Plan, rates};
@@ -57,6 +57,15 @@ pub struct RebuildReport {
     pub public_rows: Vec<(String, u64)>,
     /// What the operator should know: logins that see every tenant's rows without SET ROLE.
     pub warnings: Vec<String>,
+    /// Version of the database server, as it says it.
+    pub postgres_version: String,
+}
+
+/// What a database is like once its migrations were applied.
+struct Migrated {
+    applied: Vec<&'static str>,
+    warnings: Vec<String>,
+    postgres_version: String,
 }
 
 impl Database {
@@ -132,7 +141,7 @@ pub async fn migrate_and_rebuild<L: EventLog>(
 ) -> Result<RebuildReport, Failure> {
     let Checked { database, .. } = checked;
     let running = phases.begin("migrate", None, Unit::Steps);
-    let (migrated, warnings) = migrate(&database).await?;
+    let Migrated { applied: migrated, warnings, postgres_version } = migrate(&database).await?;
     running.end(migrated.len() as u64);
     let state = log.state().await?;
     let running = phases.begin("rebuild", Some(state.messages), Unit::Events);
@@ -142,19 +151,30 @@ pub async fn migrate_and_rebuild<L: EventLog>(
         read_model::rebuild(&database.target, log, options, &|progress| steps.tell(progress)).await?;
     running.end(report.events);
     let public_rows = database.model().await?.public_row_counts().await?;
-    Ok(RebuildReport { model: report, migrated, public_rows, warnings })
+    Ok(RebuildReport { model: report, migrated, public_rows, warnings, postgres_version })
 }
 
-/// Runs always, since roles and grants may be missing where no migration is. Returns what was applied, and warnings.
-async fn migrate(database: &Database) -> Result<(Vec<&'static str>, Vec<String>), Failure> {
+/// Runs always, since roles and grants may be missing where no migration is.
+async fn migrate(database: &Database) -> Result<Migrated, Failure> {
     let target = database.target.clone();
     blocking(move || {
         let mut client = target.open()?;
         let applied = Runner::default().run(&mut client)?;
         let warnings = inheriting(roles::inheriting_logins(&mut client)?);
-        Ok((applied.iter().map(|migration| migration.name).collect(), warnings))
+        Ok(Migrated {
+            applied: applied.iter().map(|migration| migration.name).collect(),
+            warnings,
+            postgres_version: server_version(&mut client)?,
+        })
     })
     .await
+}
+
+fn server_version(client: &mut postgres::Client) -> Result<String, Failure> {
+    let version = client
+        .query_one("SELECT current_setting('server_version')", &[])
+        .map_err(|error| Error::from_statement("the server's version cannot be read", &error))?;
+    Ok(version.get(0))
 }
 
 /// Compares the read model with the fold of the log; changes nothing.

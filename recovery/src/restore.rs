@@ -58,6 +58,7 @@ pub struct Prepared {
     restore: Restore<File>,
     log: JetStreamLog,
     database: Option<Checked>,
+    nats_version: String,
     method: Method,
     phases: Phases,
 }
@@ -79,6 +80,8 @@ pub struct RestoreReport {
     pub expectations_left_out: u64,
     /// The rebuild, when one was asked for.
     pub rebuild: Option<RebuildReport>,
+    /// Version of the server that holds the log.
+    pub nats_version: String,
     /// What the operator should know.
     pub warnings: Vec<String>,
     /// What took how long.
@@ -152,6 +155,7 @@ pub async fn prepare(
 ) -> Result<Prepared, Failure> {
     let summary = verified.summary().clone();
     let connection = Connection::connect(&connect).await?;
+    let nats_version = connection.server().version.to_string();
     let log = JetStreamLog::of(connection.clone(), &options.stream);
     let settings = ledger_options(&options, &progress);
     let restore = Restore::new(connection, Source::new(verified), settings);
@@ -163,7 +167,8 @@ pub async fn prepare(
         None => None,
     };
     let plan = plan(&summary, restore.content(), &state, &options, database.as_ref());
-    Ok(Prepared { plan, summary, state, restore, log, database, method: options.method, phases })
+    let method = options.method;
+    Ok(Prepared { plan, summary, state, restore, log, database, nats_version, method, phases })
 }
 
 fn ledger_options(options: &RestoreOptions, progress: &Arc<dyn Progress>) -> ledger::RestoreOptions {
@@ -321,6 +326,7 @@ impl Prepared {
             live: proof.map_or_else(|| self.restore.content().clone(), |proof| proof.live),
             summary: self.summary,
             rebuild,
+            nats_version: self.nats_version,
             warnings: self.plan.warnings,
             phases: self.phases.into_report(),
         })

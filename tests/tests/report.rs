@@ -85,6 +85,9 @@ fn reports_of_restore_and_demo_hold_their_phases_and_are_shown_by_a_browser() {
     let run = site.dr(&["restore", "--rebuild", "--json", "--report", "restore.html", "a.jsonl"]).json();
     let report = page(&site, "restore.html");
     assert!(report.contains("Restored, and proven"), "{run}");
+    for version in [&run["nats_version"], &run["rebuild"]["postgres_version"]] {
+        assert!(report.contains(version.as_str().unwrap()), "{version}");
+    }
     for phase in run["phases"].as_array().unwrap() {
         assert!(report.contains(phase["name"].as_str().unwrap()), "{phase}");
     }

@@ -138,6 +138,7 @@ pub fn json(report: &RebuildReport) -> Value {
         "warnings": report.warnings,
         "digests": digests(&model.digests),
         "spills": model.spills,
+        "postgres_version": report.postgres_version,
     })
 }
 

@@ -160,6 +160,7 @@ fn outcome_json(report: &RestoreReport, backup: Value) -> Value {
         "authenticated": report.summary.authenticated,
         "warnings": report.warnings,
         "rebuild": report.rebuild.as_ref().map(rebuild::json),
+        "nats_version": report.nats_version,
         "phases": report.phases,
     })
 }

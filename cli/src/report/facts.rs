@@ -108,6 +108,16 @@ pub fn live_log(object: &Value) -> String {
     section("log", "The log, read back", &pairs.into_html("facts"))
 }
 
+/// The servers that hold what was restored.
+pub fn servers(object: &Value) -> String {
+    let rebuild = object.get("rebuild").unwrap_or(&Value::Null);
+    let version = |of: &Value, key: &str| Some(escaped(text_of(of, key))).filter(|text| !text.is_empty());
+    let mut pairs = Pairs::default();
+    pairs.add_some("NATS", version(object, "nats_version"));
+    pairs.add_some("PostgreSQL", version(rebuild, "postgres_version"));
+    section("servers", "Servers", &pairs.into_html("facts"))
+}
+
 /// Digests of the tables, after a rebuild.
 pub fn digests(object: &Value) -> String {
     let digests = object.get("rebuild").and_then(|rebuild| rebuild.get("digests")?.as_object());

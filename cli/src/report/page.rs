@@ -22,6 +22,7 @@ pub fn page(object: &Value, circumstances: &Circumstances) -> String {
         facts::backup(object),
         facts::refusal(object),
         facts::live_log(object),
+        facts::servers(object),
         counts::of_rebuild(rebuild),
         facts::digests(object),
         checked::again(object),
@@ -70,11 +71,11 @@ mod tests {
 
     fn restore() -> Value {
         json!({
-            "command": "restore", "ok": true, "exit_code": 0, "elapsed_ms": 99, "error": null, "log": "restored", "records": 3,
+            "command": "restore", "ok": true, "exit_code": 0, "elapsed_ms": 99, "error": null, "log": "restored", "records": 3, "nats_version": "2.9.10",
             "first_sequence": 1, "last_sequence": 5, "gaps": 2, "merkle_root": "cd", "exact": true, "authenticated": true,
             "warnings": ["w"], "backup": verify()["files"][0],
             "rebuild": {"checkpoint": 5, "projected": 2, "faults": 1, "rows": {"owners": 1}, "not_projected": {"x": 1},
-                        "digests": {"owners": "ef"}, "dangling": [{"reference": "a.b -> c.d", "rows": 1}], "warnings": ["v"]},
+                        "digests": {"owners": "ef"}, "dangling": [{"reference": "a.b -> c.d", "rows": 1}], "warnings": ["v"], "postgres_version": "15.18"},
             "phases": [{"name": "write the log", "unit": "events", "count": 3, "elapsed_ms": 10}],
         })
     }
@@ -156,6 +157,8 @@ mod tests {
             "write the log",
             "1 dangling reference in <code>a.b -&gt; c.d</code>",
             "<li>v</li>",
+            "2.9.10",
+            "15.18",
             "trstctl-dr backup --through 5 --output check.jsonl\ncd",
             "<li class=\"fails\">Some events could not be applied",
         ] {

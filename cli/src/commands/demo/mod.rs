@@ -283,6 +283,7 @@ impl Findings {
             "merkle_root": self.restored.live.merkle_root.to_string(),
             "checks": checks.iter().map(|(check, holds)| json!({"check": check, "ok": holds})).collect::<Vec<_>>(),
             "rebuild": self.restored.rebuild.as_ref().map(rebuild::json),
+            "nats_version": self.restored.nats_version,
             "phases": self.phases,
             "peak_memory_bytes": peak_memory_bytes(),
         })
