@@ -115,11 +115,11 @@ impl fmt::Debug for Target {
     }
 }
 
-/// No server setting may end our sessions: their statements are long, and the one that holds a lock rests meanwhile. By
-/// name, since older servers lack some.
-pub const WITHOUT_TIMEOUTS: &str = "SELECT set_config(name, '0', false) FROM pg_settings
-    WHERE name IN ('statement_timeout', 'idle_session_timeout', 'idle_in_transaction_session_timeout',
-                   'transaction_timeout')";
+/// No server setting may end our sessions: their statements are long, and the one that holds a lock rests meanwhile. The
+/// timeout of statements first, for it would hold for the rest; the others by name, since older servers lack some.
+pub const WITHOUT_TIMEOUTS: &str =
+    "SET statement_timeout = 0; SELECT set_config(name, '0', false) FROM pg_settings
+    WHERE name IN ('idle_session_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')";
 
 /// Lets the server end a statement, and free its locks, within a second of its client's death. Fails where the server's
 /// platform cannot do it; then a killed run's locks stay until its statement ends.
