@@ -62,10 +62,7 @@ impl<'a> Remaining<'a> {
     /// Writes one table after the other until none is left. Several connections may share the work.
     pub(super) async fn write(&self, session: &mut Session) -> Result<(), ReadModelError> {
         while let Some((table, drained)) = self.next() {
-            match self.tables {
-                Tables::Bare => self.fill(session, table, drained).await?,
-                Tables::Keyed => self.merge(session, table, drained).await?,
-            }
+            self.write_table(session, table, drained).await?;
         }
         Ok(())
     }
@@ -76,30 +73,27 @@ impl<'a> Remaining<'a> {
         Some((table, waiting.fold.drain(table)))
     }
 
-    async fn fill(
+    async fn write_table(
         &self,
         session: &mut Session,
         table: Table,
-        drained: Drained,
-    ) -> Result<(), ReadModelError> {
-        let (transaction, statements) = session.begin().await?;
-        Store::new(&transaction, self.schema, statements).fill(table, drained.upserts).await?;
-        transaction.commit().await.during("copying rows")?;
-        self.schema.add_keys(session.client(), table).await
-    }
-
-    async fn merge(
-        &self,
-        session: &mut Session,
-        table: Table,
-        drained: Drained,
+        Drained { deletes, upserts }: Drained,
     ) -> Result<(), ReadModelError> {
         let (transaction, statements) = session.begin().await?;
         let mut store = Store::new(&transaction, self.schema, statements);
-        store.delete_tenants(table, &self.offboarded).await?;
-        store.delete(table, &drained.deletes).await?;
-        store.upsert(table, drained.upserts).await?;
-        transaction.commit().await.during("merging rows")
+        match self.tables {
+            Tables::Bare => store.fill(table, upserts).await?,
+            Tables::Keyed => {
+                store.delete_tenants(table, &self.offboarded).await?;
+                store.delete(table, &deletes).await?;
+                store.upsert(table, upserts).await?;
+            }
+        }
+        transaction.commit().await.during("writing rows")?;
+        match self.tables {
+            Tables::Bare => self.schema.add_keys(session.client(), table).await,
+            Tables::Keyed => Ok(()),
+        }
     }
 }
 
