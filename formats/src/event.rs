@@ -101,15 +101,20 @@ impl Event {
     }
 }
 
-/// An event without its actor, as far as possible borrowed from the message. The fields are those of [`Event`].
+/// An event without its actor, as far as possible borrowed from the message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the fields are those of `Event`")]
 pub struct EventView<'a> {
+    /// [`Event::id`].
     pub id: Cow<'a, str>,
+    /// [`Event::kind`].
     pub kind: Cow<'a, str>,
+    /// [`Event::tenant_id`].
     pub tenant_id: Cow<'a, str>,
+    /// [`Event::time`].
     pub time: Cow<'a, str>,
+    /// [`Event::version`].
     pub version: Option<i64>,
+    /// [`Event::data`].
     pub data: Cow<'a, [u8]>,
 }
 
