@@ -4,7 +4,7 @@
 //! So memory stays bounded whatever the size of the file, and buffers are not allocated again and again.
 
 use std::ops::Deref;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Usual size of a buffer.
 pub(crate) const BLOCK_BYTES: usize = 256 << 10;
@@ -98,7 +98,7 @@ impl Buffer {
     /// Makes the first `len` bytes a block that lies at `offset` of the stream.
     pub(crate) fn into_block(mut self, len: usize, offset: u64) -> Block {
         self.filled = len;
-        Block { buffer: self, offset, has_cr: OnceLock::new() }
+        Block { buffer: self, offset }
     }
 }
 
@@ -129,14 +129,6 @@ pub(crate) struct Block {
     buffer: Buffer,
     /// Where they lie in the stream.
     pub(crate) offset: u64,
-    has_cr: OnceLock<bool>,
-}
-
-impl Block {
-    /// Whether there is a CR among them: looked for once, whoever asks.
-    pub(crate) fn has_cr(&self) -> bool {
-        *self.has_cr.get_or_init(|| memchr::memchr(b'\r', self).is_some())
-    }
 }
 
 impl Deref for Block {

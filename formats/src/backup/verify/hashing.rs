@@ -33,13 +33,6 @@ impl LineEnds {
         }
     }
 
-    fn feed_block(&mut self, block: &Block, mut update: impl FnMut(&[u8])) {
-        match self {
-            LineEnds::WithoutCr { held: false } if !block.has_cr() => update(block),
-            _ => self.feed(block, update),
-        }
-    }
-
     fn feed(&mut self, bytes: &[u8], mut update: impl FnMut(&[u8])) {
         let LineEnds::WithoutCr { held } = self else { return update(bytes) };
         if bytes.is_empty() {
@@ -70,7 +63,7 @@ pub(crate) fn sha256(version: FormatVersion, blocks: Receiver<Arc<Block>>) -> Di
     let mut digest = Sha256::new();
     let mut line_ends = LineEnds::of(version);
     for block in blocks {
-        line_ends.feed_block(&block, |bytes| digest.update(bytes));
+        line_ends.feed(&block, |bytes| digest.update(bytes));
     }
     Digest(digest.finalize().into())
 }
@@ -79,7 +72,7 @@ pub(crate) fn sha256(version: FormatVersion, blocks: Receiver<Arc<Block>>) -> Di
 pub(crate) fn both(version: FormatVersion, mut both: WithMac, blocks: Receiver<Arc<Block>>) -> (Digest, Mac) {
     let mut line_ends = LineEnds::of(version);
     for block in blocks {
-        line_ends.feed_block(&block, |bytes| both.update(bytes));
+        line_ends.feed(&block, |bytes| both.update(bytes));
     }
     let (digest, mac) = both.finish();
     (digest, mac_to_compare(mac))
@@ -89,7 +82,7 @@ pub(crate) fn both(version: FormatVersion, mut both: WithMac, blocks: Receiver<A
 pub(crate) fn mac(version: FormatVersion, mut mac: HmacSha256, blocks: Receiver<Arc<Block>>) -> Mac {
     let mut line_ends = LineEnds::of(version);
     for block in blocks {
-        line_ends.feed_block(&block, |bytes| mac.update(bytes));
+        line_ends.feed(&block, |bytes| mac.update(bytes));
     }
     mac.finalize()
 }
