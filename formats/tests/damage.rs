@@ -126,6 +126,93 @@ fn the_place_of_damage_is_named() {
 }
 
 #[test]
+fn the_first_line_that_contradicts_the_rest_is_named_with_its_sequence() {
+    let key = key();
+    let all = lines(V2_KEYED);
+    let place = |order: &[usize]| {
+        let bytes: Vec<u8> = order.iter().flat_map(|i| all[*i].clone()).collect();
+        let failure = verdict(&forged(&bytes), &key).unwrap_err();
+        assert_eq!(failure.class, Class::Inconsistent, "{order:?}");
+        let line = failure.place.line.unwrap() as usize;
+        let offset: usize = order[..line - 1].iter().map(|i| all[*i].len()).sum();
+        assert_eq!(failure.place.offset, Some(offset as u64), "{order:?}");
+        (line, failure.place.sequence, failure.message)
+    };
+    let expected = |line: usize, sequence, what: &str| {
+        let message = format!("The checksum holds, but line {line} contradicts the rest: {what}.");
+        (line, sequence, message)
+    };
+    let trailer = "it is a trailer, and not the last line";
+    assert_eq!(place(&[0, 1, 3, 2, 4]), expected(4, Some(2), "sequence 2 follows 4"));
+    assert_eq!(place(&[0, 1, 1, 3, 2, 4]), expected(3, Some(1), "sequence 1 follows 1"));
+    assert_eq!(place(&[0, 1, 2, 4, 3, 4]), expected(4, None, trailer));
+    assert_eq!(place(&[0, 1, 4, 3, 2, 4, 4]), expected(3, None, trailer));
+    assert_eq!(place(&[0, 1, 3, 2, 4, 4]), expected(4, Some(2), "sequence 2 follows 4"));
+}
+
+#[test]
+fn what_a_trailer_says_wrongly_is_named_with_what_is_right() {
+    let key = key();
+    let said = |original: &[u8], from: &str, to: &str| {
+        let edited = forged(&support::forge::replaced(original, from.as_bytes(), to.as_bytes()));
+        let failure = verdict(&edited, &key).unwrap_err();
+        assert_eq!((failure.class, failure.place.sequence), (Class::Inconsistent, None), "{to}");
+        assert_eq!(failure.place.line, Some(lines(original).len() as u64), "{to}");
+        assert_eq!(
+            failure.place.offset,
+            Some(memchr::memmem::rfind(original, b"\n{").unwrap() as u64 + 1),
+            "{to}"
+        );
+        failure.message
+    };
+    let tenant = "{\"tenant_id\":\"00000000-0000-4000-8000-00000000000a\",\"records\":";
+    let others = "{\"tenant_id\":\"00000000-0000-4000-8000-00000000000b\",\"records\":";
+    for (from, to, expected) in [
+        ("\"records\":3", "\"records\":4", "records is stated as 4, and is 3"),
+        (
+            "\"records\":3,\"first_sequence\":1",
+            "\"records\":3,\"first_sequence\":2",
+            "first_sequence is stated as 2, and is 1",
+        ),
+        ("\"last_sequence\":5", "\"last_sequence\":6", "last_sequence is stated as 6, and is 5"),
+        (
+            "\"event_cut_sequence\":5,\"gaps",
+            "\"event_cut_sequence\":4,\"gaps",
+            "event_cut_sequence is stated as 4, and is 5",
+        ),
+        ("[[3,3],[5,5]]", "[[3,3]]", "gap 2 is stated as none, and is 5–5"),
+        ("[[3,3],[5,5]]", "[[2,3],[5,5]]", "gap 1 is stated as 2–3, and is 3–3"),
+        ("[[3,3],[5,5]]", "[[3,3],[5,5],[7,8]]", "gap 3 is stated as 7–8, and is none"),
+        ("[[3,3],[5,5]]", "null", "gaps is null, and there are only 2 ranges"),
+        (
+            &format!("{tenant}2"),
+            &format!("{tenant}1"),
+            "tenants differ from the records: \"00000000-0000-4000-8000-00000000000a\"",
+        ),
+        (
+            &format!("{tenant}2"),
+            &format!("{others}2"),
+            "tenants differ from the records: \"00000000-0000-4000-8000-00000000000a\", \
+             \"00000000-0000-4000-8000-00000000000b\"",
+        ),
+    ] {
+        let message = said(V2_KEYED, from, to);
+        assert!(message.ends_with(&format!("the trailer contradicts the records: {expected}.")), "{message}");
+    }
+    for (from, to, expected) in [
+        ("\"records\":2", "\"records\":1", "records is stated as 1, and is 2"),
+        (
+            "\"records\":2,\"event_cut_sequence\":2",
+            "\"records\":2,\"event_cut_sequence\":3",
+            "event_cut_sequence is stated as 3, and is 2",
+        ),
+    ] {
+        let message = said(V1_KEYED, from, to);
+        assert!(message.ends_with(&format!("the trailer contradicts the records: {expected}.")), "{message}");
+    }
+}
+
+#[test]
 fn a_bad_end_is_told_without_reading_the_middle() {
     use std::io::{Read, Seek, SeekFrom};
     /// Fails when its middle is read.

@@ -35,12 +35,22 @@ fn a_record_line_over_64_mib_is_malformed_in_version_1_and_still_hashed() {
 #[test]
 fn a_last_line_over_the_limit_is_damaged_when_it_is_tagged_and_else_truncated() {
     let bytes = written(&header(FormatVersion::V1, 2), &messages()[..2], None);
-    let fill = " ".repeat(FormatVersion::V1.max_line_bytes());
-    let long = replaced(&bytes, b",\"records\":", format!(",{fill}\"records\":").as_bytes());
+    let filled = |len: usize| {
+        let fill = " ".repeat(len - lines(&bytes).last().unwrap().len());
+        replaced(&bytes, b",\"records\":", format!(",{fill}\"records\":").as_bytes())
+    };
+    let max = FormatVersion::V1.max_line_bytes();
+    for len in [100_000, max] {
+        verdict(&filled(len)).unwrap();
+    }
+    let long = filled(max + 1);
     assert_eq!(verdict(&long).unwrap_err().class, Class::Damaged);
     let untagged = replaced(&long, b"backup-trailer", b"backup-trailes");
     assert_eq!(verdict(&untagged).unwrap_err().class, Class::Truncated);
-    let unterminated = long.strip_suffix(b"\n").unwrap();
+    // Version 1 needs no last newline, but the whole line.
+    verdict(long.strip_suffix(b"\n").unwrap()).unwrap();
+    let unterminated = filled(max + 2);
+    let unterminated = unterminated.strip_suffix(b"\n").unwrap();
     assert_eq!(verdict(unterminated).unwrap_err().class, Class::Truncated);
 }
 

@@ -31,6 +31,8 @@ fn the_worked_example_of_version_2_verifies_and_gives_its_messages_back() {
     assert_eq!((summary.records, summary.tenants, summary.len_bytes), (3, Some(2), V2_KEYED.len() as u64));
     assert!(summary.keyed && summary.authenticated);
     assert_eq!(summary.content.as_ref(), Some(verified.part()));
+    let longest = V2_KEYED.split(|b| *b == b'\n').skip(1).take(3).map(<[u8]>::len).max();
+    assert_eq!(Some(verified.longest_record_bytes() as usize), longest);
     assert_eq!(summary.time_range, Some((time("2026-01-02T03:00:00.25Z"), time("2026-01-02T03:00:02Z"))));
     assert_eq!(all(&mut verified), messages());
     assert_eq!(all(&mut verified), messages(), "a second time");
@@ -118,7 +120,18 @@ fn a_restore_refuses_a_version_1_time_that_could_not_be_read_again() {
         VerifyOptions { purpose: Purpose::Restore, unkeyed: Allow::Yes, ..VerifyOptions::default() };
     let failure = opened(&bytes, &options).err().unwrap();
     assert_eq!((failure.class, failure.place.line), (Class::MalformedRecord, Some(3)), "{failure}");
-    assert!(failure.message.contains("an offset below 24 hours"), "{failure}");
+    let line = "{\"id\":\"Vh5Zk2QmX0aBcDeFgHiJkM\"";
+    let offset = memchr::memmem::find(&bytes, line.as_bytes()).unwrap() as u64;
+    assert_eq!(failure.place.offset, Some(offset));
+    assert!(failure.message.contains("an offset below 24 hours (a restore makes"), "{failure}");
+    // It is told before what is wrong with a later line.
+    let both = forged(&replaced(
+        &bytes,
+        b"\n{\"format\":\"trstctl-event-log-backup-t",
+        b"\n{}\n{\"format\":\"trstctl-event-log-backup-t",
+    ));
+    let failure = opened(&both, &options).err().unwrap();
+    assert_eq!((failure.class, failure.place.line), (Class::MalformedRecord, Some(3)), "{failure}");
 }
 
 #[test]
@@ -294,4 +307,21 @@ fn an_interrupted_verification_says_so() {
     let bytes = written(&header(FormatVersion::V2, 5), &messages(), None);
     let options = VerifyOptions { interrupted: Some(&|| true), ..VerifyOptions::default() };
     assert_eq!(opened(&bytes, &options).err().unwrap().class, Class::Interrupted);
+}
+
+#[test]
+fn progress_ends_with_the_bytes_of_the_file() {
+    use std::sync::atomic::AtomicU64;
+    let mut long = messages();
+    long[1].payload = vec![b'x'; 1 << 20].into();
+    let bytes = written(&header(FormatVersion::V2, 5), &long, None);
+    let (calls, read) = (AtomicU64::new(0), AtomicU64::new(0));
+    let progress = |so_far| {
+        calls.fetch_add(1, Ordering::Relaxed);
+        assert!(read.swap(so_far, Ordering::Relaxed) <= so_far);
+    };
+    verify_stream(&bytes[..], &VerifyOptions { progress: Some(&progress), ..VerifyOptions::default() })
+        .unwrap();
+    assert_eq!(read.into_inner(), bytes.len() as u64);
+    assert!(calls.into_inner() > 1);
 }

@@ -234,6 +234,28 @@ mod tests {
     }
 
     #[test]
+    fn records_are_counted_whether_they_are_hashed_yet_or_not() {
+        let mut fold = ContentFold::new(Lines::Exact, 1);
+        let mut message = StoredMessage {
+            sequence: 0,
+            stored_at: crate::StoreTime(0),
+            subject: bytes::Bytes::from_static(b"events.x"),
+            headers: bytes::Bytes::new(),
+            payload: bytes::Bytes::new(),
+        };
+        for sequence in 1..=5 {
+            message.sequence = sequence;
+            fold.append(&message);
+            assert_eq!(fold.records(), sequence);
+            if sequence == 3 {
+                fold.root();
+                assert_eq!(fold.records(), sequence);
+            }
+        }
+        assert_eq!(fold.finish(5).records, 5);
+    }
+
+    #[test]
     fn without_records_the_first_sequence_is_the_last_plus_1_and_there_is_no_gap() {
         let content = fold(3, &[]).content_through(12);
         assert_eq!((content.first_sequence, content.last_sequence), (13, 12));

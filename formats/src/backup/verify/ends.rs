@@ -205,3 +205,16 @@ fn read_at<S: Read + Seek>(source: &mut S, offset: u64, len: u64) -> io::Result<
     source.take(len).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Class;
+
+    #[test]
+    fn a_first_line_without_newline_is_truncated_at_the_end_and_else_over_the_limit() {
+        let first = [HEADER_TAG, b",\"version\":2,\"created_at\":\"  "].concat();
+        let class = |ends_here| read_header(&first, ends_here).unwrap_err().class;
+        assert_eq!((class(true), class(false)), (Class::Truncated, Class::Damaged));
+    }
+}

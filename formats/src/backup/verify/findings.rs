@@ -189,11 +189,7 @@ impl Findings {
 
 /// Keeps the fault of the lower line.
 fn keep_first(first: &mut Option<LineFault>, fault: Option<LineFault>) {
-    if let Some(fault) = fault
-        && first.as_ref().is_none_or(|first| first.line > fault.line)
-    {
-        *first = Some(fault);
-    }
+    *first = first.take().into_iter().chain(fault).min_by_key(|fault| fault.line);
 }
 
 /// The chosen part reaches beyond the end of the file.
@@ -238,5 +234,28 @@ impl Renumbered {
         record_v2::write(&message, Lines::Exact, &mut self.line, &mut self.scratch);
         self.fold.push(message.sequence, merkle::leaf_hash(&self.line));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::StoreTime;
+
+    #[test]
+    fn a_line_over_the_limit_is_one_line_and_no_record() {
+        let header = Header {
+            version: FormatVersion::V2,
+            created_at: StoreTime(0),
+            deployment_id: None,
+            stream: String::new(),
+            first_sequence: 1,
+            event_cut_sequence: 1,
+        };
+        let mut findings = Findings::new(&header, Cut::All, Renumber::No);
+        findings.add(BlockFacts::overlong(70));
+        findings.add(BlockFacts::overlong(99));
+        assert_eq!((findings.lines, findings.records), (3, 0));
+        assert_eq!(findings.malformed.map(|fault| (fault.line, fault.offset)), Some((2, 70)));
     }
 }

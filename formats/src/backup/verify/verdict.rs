@@ -147,3 +147,89 @@ impl Case<'_> {
 fn unequal<T: PartialEq + std::fmt::Display>(name: &str, stated: T, found: T) -> Option<String> {
     (stated != found).then(|| format!("{name} is stated as {stated}, and is {found}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::StoreTime;
+    use crate::backup::FormatVersion;
+    use crate::backup::verify::findings::Renumber;
+    use crate::backup::verify::options::Cut;
+
+    const ZERO: Digest = Digest([0; 32]);
+
+    /// A trailer that has too much to say.
+    fn trailer() -> Trailer {
+        Trailer::V2(TrailerV2 {
+            sha256: ZERO,
+            merkle_root: ZERO,
+            records: 1,
+            first_sequence: 1,
+            last_sequence: 1,
+            event_cut_sequence: 1,
+            gaps: None,
+            tenants: None,
+            authentication: None,
+        })
+    }
+
+    /// Calls with a case of such a trailer, which takes so many bytes.
+    fn with_case<T>(
+        trailer_bytes: usize,
+        sequences: impl Iterator<Item = u64>,
+        tenants: &[TenantHead],
+        judge: impl FnOnce(&Case<'_>, &TrailerV2) -> T,
+    ) -> T {
+        let header = Header {
+            version: FormatVersion::V2,
+            created_at: StoreTime(0),
+            deployment_id: None,
+            stream: String::new(),
+            first_sequence: 1,
+            event_cut_sequence: u64::MAX,
+        };
+        let mut findings = Findings::new(&header, Cut::All, Renumber::No);
+        sequences.for_each(|sequence| findings.fold.push(sequence, ZERO));
+        let bytes = vec![0; trailer_bytes];
+        let trailer = trailer();
+        let Trailer::V2(stated) = &trailer else { unreachable!("it is one of version 2") };
+        let case = Case {
+            header: &header,
+            trailer: &trailer,
+            last: &LastText { bytes: &bytes, terminated: true, overlong: false, offset: 0, line: None },
+            origin: Origin::Unkeyed,
+            sha256: ZERO,
+            mac: None,
+            findings: &findings,
+            content: None,
+            tenants: Some(tenants),
+        };
+        judge(&case, stated)
+    }
+
+    #[test]
+    fn gaps_may_be_null_only_when_there_are_more_than_a_million() {
+        let last = 2 * MAX_GAP_RANGES as u64 + 1;
+        with_case(0, (1..=last).step_by(2), &[], |case, trailer| {
+            let difference = |last| case.gaps_difference(trailer, &case.findings.fold.content_through(last));
+            let few = String::from("gaps is null, and there are only 1000000 ranges");
+            assert_eq!(difference(last), Some(few));
+            assert_eq!(difference(last + 1), None, "the end is one more gap");
+            let spelled_out = |last| case.findings.fold.content_through(last).gaps.len();
+            assert_eq!((spelled_out(last), spelled_out(last + 1)), (MAX_GAP_RANGES, 0));
+        });
+    }
+
+    #[test]
+    fn tenants_may_be_null_only_when_the_trailer_would_be_longer_than_a_line() {
+        let tenants = [TenantHead { id: b"t"[..].into(), records: 1, merkle_root: ZERO }];
+        let list = format!("[{{\"tenant_id\":\"t\",\"records\":1,\"merkle_root\":\"{ZERO}\"}}]");
+        // With the list in place of `null`, it would be as long as a line may be, newline included.
+        let longest = FormatVersion::V2.max_line_bytes() - "\n".len() - list.len() + "null".len();
+        let difference = |trailer_bytes| {
+            with_case(trailer_bytes, 1..=1, &tenants, |case, trailer| case.tenants_difference(trailer))
+        };
+        let few = String::from("tenants is null, and there are few enough to say");
+        assert_eq!((difference(longest), difference(longest + 1)), (Some(few), None));
+    }
+}
