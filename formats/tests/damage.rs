@@ -8,6 +8,7 @@ use std::io::Cursor;
 use support::forge::{forged, lines};
 use support::{V1_KEYED, V2_KEYED, key};
 use trstctl_formats::backup::{BackupKey, VerifyOptions, verify, verify_stream};
+use trstctl_formats::container::{self, Compression};
 use trstctl_formats::{Class, Failure};
 
 /// The verdict, which reading as a stream must share, and where the fault was seen.
@@ -148,6 +149,41 @@ fn the_first_line_that_contradicts_the_rest_is_named_with_its_sequence() {
     assert_eq!(place(&[0, 1, 2, 4, 3, 4]), expected(4, None, trailer));
     assert_eq!(place(&[0, 1, 4, 3, 2, 4, 4]), expected(3, None, trailer));
     assert_eq!(place(&[0, 1, 3, 2, 4, 4]), expected(4, Some(2), "sequence 2 follows 4"));
+}
+
+#[test]
+fn a_header_that_cannot_be_read_is_told_apart_by_what_to_do() {
+    let key = key();
+    for (from, to, class, message, hint) in [
+        ("\"version\":2", "\"version\":3", Class::NewerVersion, "newer format version", "newer one"),
+        ("\"version\":2", "\"version\":0", Class::NotABackup, "no backup that can be read", "came from"),
+        ("\"stream\"", "\"Stream\"", Class::Damaged, "The header is damaged", "Fetch it again"),
+        ("log-backup\"", "log-Backup\"", Class::NotABackup, "is not the header of one", "came from"),
+    ] {
+        let bytes = support::forge::replaced(V2_KEYED, from.as_bytes(), to.as_bytes());
+        let failure = verdict(&bytes, &key).unwrap_err();
+        assert_eq!((failure.class, failure.place.line), (class, Some(1)), "{failure}");
+        assert!(failure.message.contains(message) && failure.hint.contains(hint), "{failure:?}");
+    }
+    let nothing = container::seal(Vec::new(), Compression::Zstd, &[]).unwrap().finish().unwrap();
+    for empty in [&b""[..], &nothing] {
+        let failure = verdict(empty, &key).unwrap_err();
+        assert_eq!(failure.class, Class::NotABackup, "{failure}");
+        assert!(failure.message.ends_with(" is empty."), "{failure}");
+    }
+}
+
+#[test]
+fn a_record_of_version_1_that_is_tagged_as_a_trailer_is_one() {
+    let tagged = support::forge::replaced(
+        V1_KEYED,
+        b"\"v\":1,",
+        b"\"v\":1,\"Format\":\"trstctl-event-log-backup-trailer\",",
+    );
+    let failure = verdict(&forged(&tagged), &key()).unwrap_err();
+    assert_eq!((failure.class, failure.place.line), (Class::Inconsistent, Some(2)), "{failure}");
+    assert_eq!(failure.place.offset, Some(lines(V1_KEYED)[0].len() as u64));
+    assert!(failure.message.contains("it is a trailer, and not the last line"), "{failure}");
 }
 
 #[test]

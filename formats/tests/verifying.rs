@@ -286,6 +286,7 @@ fn a_refusal_by_key_is_placed_at_the_trailer() {
     let (ours, other) = (key(), trstctl_formats::backup::BackupKey::from_key_file(b"other").unwrap());
     let unkeyed = written(&header(FormatVersion::V2, 5), &messages(), None);
     for (bytes, key, class) in [
+        (V1_KEYED, None, Class::KeyMissing),
         (V2_KEYED, None, Class::KeyMissing),
         (V2_KEYED, Some(&other), Class::WrongKey),
         (&unkeyed, Some(&ours), Class::Unkeyed),
@@ -295,9 +296,10 @@ fn a_refusal_by_key_is_placed_at_the_trailer() {
         let seeked = opened(bytes, &options).err().unwrap();
         assert_eq!((seeked.class, seeked.place.line, seeked.place.offset), (class, None, Some(trailer)));
         let streamed = verify_stream(bytes, &options).unwrap_err();
+        let line = bytes.split_inclusive(|b| *b == b'\n').count() as u64;
         assert_eq!(
             (streamed.class, streamed.place.line, streamed.place.offset),
-            (class, Some(5), Some(trailer))
+            (class, Some(line), Some(trailer))
         );
     }
 }

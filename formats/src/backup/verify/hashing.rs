@@ -43,8 +43,9 @@ impl LineEnds {
         }
         let mut rest = bytes;
         while let Some(at) = next_cr(rest) {
-            update(&rest[..at]);
-            rest = &rest[at + 1..];
+            let (before, cr) = rest.split_at(at);
+            update(before);
+            rest = &cr[1..];
             if rest.is_empty() {
                 *held = true;
             }

@@ -222,3 +222,39 @@ impl Feed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::super::findings::Renumber;
+    use super::super::options::{Cut, VerifyOptions};
+    use super::*;
+    use crate::StoreTime;
+
+    #[test]
+    fn lines_around_one_over_the_limit_are_read_and_counted() {
+        let header = Header {
+            version: FormatVersion::V1,
+            created_at: StoreTime(0),
+            deployment_id: None,
+            stream: String::new(),
+            first_sequence: 1,
+            event_cut_sequence: 2,
+        };
+        // Longer than a buffer: what fits into one is never cut.
+        let (limit, long) = (300_000, "x".repeat(400_000));
+        let record = r#"{"id":"a","type":"t","tenant_id":"x"}"#;
+        let text = format!("h\n{record}\n{long}\n{record}\n{long}\n{record}\nt\n");
+        let mut reader = LineReader::new(text.as_bytes(), limit);
+        let first = reader.first_line().unwrap();
+        let (options, read_bytes) = (VerifyOptions::default(), Cell::new(0));
+        let watch = Watch { options: &options, read_bytes: &read_bytes };
+        let findings = Findings::new(&header, Cut::All, Renumber::No);
+        let outcome = run(&mut reader, &header, first, None, findings, &watch).unwrap();
+        assert_eq!((outcome.findings.lines, outcome.findings.records), (6, 3));
+        let malformed = outcome.findings.malformed.map(|fault| (fault.line, fault.offset));
+        assert_eq!(malformed, Some((3, (2 + record.len() + 1) as u64)));
+        assert!(matches!(outcome.last, LastLine::Whole(last) if &*last == b"t\n"));
+    }
+}
