@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 
 use support::forge::{forged, lines, replaced, rooted};
 use support::large::{v1_with_line_of, with_gaps, with_tenants};
-use support::{KEY_FILE, V1_KEYED, V2_KEYED, matrix};
+use support::{KEY_FILE, V1_KEYED, V2_KEYED, go, matrix};
 use trstctl_formats::backup::{Allow, BackupKey, FormatVersion, VerifyOptions, verify};
 
 const OTHER_KEY: &[u8] = b"another key\n";
@@ -183,6 +183,26 @@ fn both_readers_agree_on_the_corpus_of_the_fuzz_targets() {
     }
     assert!(cases.len() >= 8);
     assert_agreement(&cases);
+}
+
+#[test]
+fn the_second_reader_accepts_what_go_wrote_and_reads_and_refuses_as_go_does() {
+    let mut cases = Vec::new();
+    for (name, bytes) in go::backups() {
+        let key = name.contains(".with-key.").then_some(KEY_FILE);
+        cases.push((true, of(name, bytes, key)));
+    }
+    for line in go::texts("refused.lines") {
+        cases.push((false, of("a line that Go refuses", go::with_line(&line), None)));
+    }
+    for (reads, bytes) in go::with_ends() {
+        cases.push((reads, of("another header or trailer", bytes, Some(KEY_FILE))));
+    }
+    let (reads, cases): (Vec<_>, Vec<_>) = cases.into_iter().unzip();
+    assert_agreement(&cases);
+    for ((case, verdict), reads) in cases.iter().zip(second_reader(&cases)).zip(reads) {
+        assert_eq!(verdict.class == "accept", reads, "{}: {}", case.what, case.bytes.escape_ascii());
+    }
 }
 
 #[test]

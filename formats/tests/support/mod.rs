@@ -104,6 +104,7 @@ pub fn sibling(original: &[u8]) -> Vec<u8> {
 }
 
 pub mod forge;
+pub mod go;
 pub mod large;
 pub mod matrix;
 pub mod outcomes;
