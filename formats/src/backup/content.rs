@@ -227,6 +227,7 @@ mod tests {
     #[test]
     fn gaps_lie_between_first_and_last_and_never_touch() {
         let content = fold(3, &[5, 6, 9]).content_through(12);
+        assert_eq!(content.gaps, [3..=4, 7..=8, 10..=12].map(|range| gap(&range)));
         assert_eq!(content.gaps, [(3, 4), (7, 8), (10, 12)]);
         assert_eq!((content.first_sequence, content.last_sequence, content.records), (3, 12, 3));
         assert_eq!(fold(1, &[1, 2]).content_through(2).gaps, []);

@@ -7,7 +7,7 @@ use core::arch::x86_64::{_mm_add_epi32, _mm_sha256rnds2_epu32, _mm_shuffle_epi32
 
 use fearless_simd::{Avx512, Level};
 use sha2::block_api::compress256;
-use zeroize::Zeroize;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use super::padded::pad;
 use super::rounds::{BLOCK, INITIAL, ROUNDS, State, constants, digest, load, next_words, store, words_of};
@@ -21,8 +21,8 @@ const OUTER: u8 = 0x5c;
 pub(crate) struct WithMac {
     level: Avx512,
     plain: State,
-    inner: State,
-    outer: State,
+    inner: Zeroizing<State>,
+    outer: Zeroizing<State>,
     /// What does not fill a block yet.
     rest: [u8; BLOCK],
     rest_bytes: usize,
@@ -34,7 +34,7 @@ impl WithMac {
     /// Begins, when this processor has the instructions.
     pub(crate) fn begin(key: &[u8; 32]) -> Option<Self> {
         let level = Level::new().as_avx512()?;
-        let (inner, outer) = (keyed(key, INNER), keyed(key, OUTER));
+        let [inner, outer] = [INNER, OUTER].map(|padding| Zeroizing::new(keyed(key, padding)));
         Some(Self { level, plain: INITIAL, inner, outer, rest: [0; BLOCK], rest_bytes: 0, len: 0 })
     }
 
@@ -65,15 +65,8 @@ impl WithMac {
     pub(crate) fn finish(self) -> (Digest, Digest) {
         let end = &self.rest[..self.rest_bytes];
         let plain = finished(self.plain, end, self.len);
-        let inner = finished(self.inner, end, self.len + BLOCK as u64);
-        (plain, finished(self.outer, &inner.0, (BLOCK + inner.0.len()) as u64))
-    }
-}
-
-impl Drop for WithMac {
-    fn drop(&mut self) {
-        self.inner.zeroize();
-        self.outer.zeroize();
+        let inner = finished(*self.inner, end, self.len + BLOCK as u64);
+        (plain, finished(*self.outer, &inner.0, (BLOCK + inner.0.len()) as u64))
     }
 }
 

@@ -90,7 +90,11 @@ pub(crate) fn mac(version: FormatVersion, mut mac: HmacSha256, blocks: Receiver<
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::sync_channel;
+
     use super::*;
+    use crate::backup::BackupKey;
+    use crate::backup::blocks::{Buffer, Pool};
 
     #[test]
     fn one_cr_before_a_newline_is_left_out_wherever_the_blocks_end() {
@@ -106,5 +110,30 @@ mod tests {
         let mut out = Vec::new();
         LineEnds::of(FormatVersion::V2).feed(text, |bytes| out.extend_from_slice(bytes));
         assert_eq!(out, text);
+    }
+
+    #[test]
+    fn checksum_and_mac_are_the_same_apart_and_together() {
+        let (version, pool) = (FormatVersion::V1, Arc::new(Pool::default()));
+        let key = BackupKey::from_key_file(b"key").unwrap();
+        let blocks = || {
+            let (sender, blocks) = sync_channel(3);
+            for part in [&b"a\r"[..], b"\nb\r", b"c\n"] {
+                let mut buffer = Buffer::take(&pool, part.len(), 0);
+                buffer.push(part);
+                sender.send(Arc::new(buffer.into_block(part.len(), 0))).unwrap();
+            }
+            blocks
+        };
+        let hashed = b"a\nb\rc\n";
+        let expected = Digest(Sha256::digest(hashed).into());
+        let expected_mac = key.mac(version).chain_update(hashed).finalize();
+        assert_eq!(sha256(version, blocks()), expected);
+        assert!(mac(version, key.mac(version), blocks()) == expected_mac);
+        // Not every processor has what this needs.
+        if let Some(together) = WithMac::begin(key.v1()) {
+            let (digest, mac) = both(version, together, blocks());
+            assert!(digest == expected && mac == expected_mac);
+        }
     }
 }
