@@ -29,17 +29,14 @@ pub(super) fn hash_each<'a>(
 ) {
     let mut waiting = messages.enumerate();
     let mut lanes: [Lane<'a>; LANES] = std::array::from_fn(|_| Lane::new());
-    let mut under_way = 0;
-    while under_way < LANES && lanes[under_way].begin(prefix, waiting.next()) {
-        under_way += 1;
-    }
-    while under_way == LANES {
+    let mut all_are_busy = lanes.iter_mut().all(|lane| lane.begin(prefix, waiting.next()));
+    while all_are_busy {
         compress(level, &mut lanes);
         for lane in &mut lanes {
             lane.done += 1;
             if lane.done == lane.padded.count {
                 digests[lane.place] = digest(&lane.state);
-                under_way -= usize::from(!lane.begin(prefix, waiting.next()));
+                all_are_busy &= lane.begin(prefix, waiting.next());
             }
         }
     }
