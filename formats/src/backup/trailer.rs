@@ -372,3 +372,32 @@ impl Authentication {
         Ok(Some(Self { key_id: hex::encode(key_id), hmac_sha256, covered_bytes }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tenants_are_spelled_out_while_the_trailer_is_no_longer_than_a_line() {
+        let zero = Digest([0; 32]);
+        let content =
+            Content { records: 1, first_sequence: 1, last_sequence: 1, gaps: Vec::new(), merkle_root: zero };
+        let key = BackupKey::from_key_file(b"key").unwrap();
+        for key in [None, Some(&key)] {
+            let line_bytes = |id_bytes: usize| {
+                let tenants = [vec![b'x'; id_bytes], b"y".to_vec()].map(|id| TenantHead {
+                    id: id.into(),
+                    records: 12,
+                    merkle_root: zero,
+                });
+                let mut out = b"what stands before\n".to_vec();
+                let before = out.len();
+                TrailerV2::write(zero, &content, 0, Some(&tenants), key, &mut out);
+                out.len() - before + "\n".len()
+            };
+            let (max, others) = (FormatVersion::V2.max_line_bytes(), line_bytes(0));
+            assert_eq!(line_bytes(max - others), max);
+            assert!(line_bytes(max - others + 1) < others, "it says `null`");
+        }
+    }
+}
