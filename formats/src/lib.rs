@@ -1,4 +1,4 @@
-//! The bytes and types of trstctl: event envelope, backup stream and its tree head, stream archive.
+//! The bytes and types of trstctl: event envelope, backup stream and its tree head, stream archive, sealed key.
 //!
 //! Everything here is synchronous and works on `Read`, `Write` and `Seek`: no network, no clock, no file system.
 //! What was checked is another type than what was not: only [`backup::verify`] makes a [`backup::Verified`].
@@ -18,6 +18,7 @@ mod json;
 pub mod merkle;
 mod message;
 mod rfc3339;
+pub mod sealed_key;
 mod sha256;
 mod stored_form;
 

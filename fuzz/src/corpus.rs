@@ -35,6 +35,7 @@ impl Corpus {
 
 fn files_of(folder: &Path) -> io::Result<Vec<(PathBuf, Vec<u8>)>> {
     let mut paths = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    paths.retain(|path| path.is_file());
     paths.sort();
     paths.into_iter().map(|path| fs::read(&path).map(|bytes| (path, bytes))).collect()
 }
