@@ -19,7 +19,7 @@ pub use finding::Finding;
 pub use run::{Budget, Run, Stats, replay};
 pub use targets::{
     Outcome, container, header, manifest, migrations, nats_connection, projection, record_v1, record_v2,
-    stored_message, trailer, tree_head, whole_v1, whole_v2,
+    sealed_key, stored_message, trailer, tree_head, whole_v1, whole_v2,
 };
 
 /// A fuzz target.
@@ -45,6 +45,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "projection", run: projection, dictionary: "projection", rounds: 8_000 },
     Target { name: "record_v1", run: record_v1, dictionary: "backup", rounds: 250_000 },
     Target { name: "record_v2", run: record_v2, dictionary: "backup", rounds: 250_000 },
+    Target { name: "sealed_key", run: sealed_key, dictionary: "sealed_key", rounds: 50_000 },
     Target { name: "stored_message", run: stored_message, dictionary: "backup", rounds: 120_000 },
     Target { name: "trailer", run: trailer, dictionary: "backup", rounds: 500_000 },
     Target { name: "tree_head", run: tree_head, dictionary: "backup", rounds: 150_000 },

@@ -39,6 +39,7 @@ targets!(
     projection,
     record_v1,
     record_v2,
+    sealed_key,
     stored_message,
     trailer,
     tree_head,

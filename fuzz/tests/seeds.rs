@@ -222,6 +222,16 @@ fn migrations(seeds: &mut Seeds) {
     }
 }
 
+fn sealed_keys(seeds: &mut Seeds) {
+    let files = fs::read_dir(folder().join("../formats/tests/vectors/sealed-key")).unwrap();
+    let mut paths: Vec<_> = files.map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    for path in paths {
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        seeds.add("sealed_key", name, &fs::read(&path).unwrap());
+    }
+}
+
 fn all() -> Seeds {
     let mut seeds = Seeds::default();
     lines_of_vectors(&mut seeds);
@@ -229,6 +239,7 @@ fn all() -> Seeds {
     words_of_a_server(&mut seeds);
     history(&mut seeds);
     migrations(&mut seeds);
+    sealed_keys(&mut seeds);
     seeds
 }
 
