@@ -33,4 +33,4 @@ audit: ## No table of the migrations without a recovery class.
 	$(CARGO) run --quiet --locked -p trstctl-dr -- manifest audit --migrations migrations
 
 man: ## Write the man pages anew from the command line's definition.
-	UPDATE_MAN=1 $(CARGO) test --locked -p trstctl-dr --test man
+	UPDATE_MAN=1 $(CARGO) test --locked -p trstctl-dr -p trstctl-signer --test man

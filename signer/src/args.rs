@@ -1,0 +1,62 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Holds sealed CA keys, and signs only what its policy and its journal allow.
+#[derive(Parser, Debug)]
+#[command(
+    name = "trstctl-signer",
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub serve: Option<Serve>,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What serving takes.
+#[derive(Args, Debug)]
+pub struct Serve {
+    /// Folder of the sealed keys and the journal; an empty one becomes a new key store
+    #[arg(long, value_name = "DIR", env = "TRSTCTL_SIGNER_KEYSTORE")]
+    pub keystore: PathBuf,
+    /// File with the key that opens the sealed keys: 32 bytes
+    #[arg(long, value_name = "FILE", env = "TRSTCTL_SIGNER_KEK")]
+    pub kek: PathBuf,
+    /// Unix socket to answer on, in a folder of this user alone
+    #[arg(long, value_name = "PATH", env = "TRSTCTL_SIGNER_SOCKET", required_unless_present = "check")]
+    pub socket: Option<PathBuf>,
+    /// User that may connect, besides this one; may be repeated
+    #[arg(long, value_name = "N", env = "TRSTCTL_SIGNER_ALLOW_UID", value_delimiter = ',')]
+    pub allow_uid: Vec<u32>,
+    /// Open and check every key and the journal, and exit
+    #[arg(long)]
+    pub check: bool,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// What the signers of a key store did
+    #[command(subcommand)]
+    Journal(JournalCommand),
+}
+
+#[derive(Subcommand, Debug)]
+pub enum JournalCommand {
+    /// Check that every entry follows from the one before
+    Verify(JournalArgs),
+    /// Print the entries, one a line
+    Show(JournalArgs),
+}
+
+#[derive(Args, Debug)]
+pub struct JournalArgs {
+    /// Folder of the sealed keys and the journal
+    #[arg(long, value_name = "DIR", env = "TRSTCTL_SIGNER_KEYSTORE")]
+    pub keystore: PathBuf,
+}

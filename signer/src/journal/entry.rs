@@ -1,0 +1,57 @@
+//! An entry, and the line that it makes.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use trstctl_formats::Digest;
+
+use crate::algorithm::{Algorithm, Purposes};
+use crate::key_id::KeyId;
+
+/// One line of the journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// From 1, without a gap.
+    pub number: u64,
+    /// SHA-256 of the line before, without its newline; zeros in the first.
+    pub previous: String,
+    /// When it was written, by this host's clock. Nothing is decided by it.
+    pub at: Timestamp,
+    /// What happened.
+    pub act: Act,
+}
+
+/// What a signer did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Act {
+    /// The key store was made: always the first entry, and never another.
+    StoreCreated {
+        /// Hexadecimal, 16 bytes: every sealed key states it.
+        deployment_id: String,
+    },
+    /// A key was made.
+    KeyGenerated {
+        /// Its id.
+        key_id: KeyId,
+        /// Its algorithm.
+        algorithm: Algorithm,
+        /// What it may sign.
+        purposes: Purposes,
+        /// SHA-256 of its public half (SPKI, DER), hexadecimal.
+        public_key_sha256: String,
+    },
+}
+
+impl Entry {
+    /// Its line, without newline.
+    pub(super) fn line(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("an entry has only string keys")
+    }
+
+    /// What the next entry states as its `previous`.
+    pub(super) fn digest_of(line: &[u8]) -> Digest {
+        Digest(Sha256::digest(line).into())
+    }
+}

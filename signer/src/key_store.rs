@@ -1,0 +1,297 @@
+//! The folder of sealed keys: one file a key, written once and never over another.
+//!
+//! A key comes into being in four steps, so that a crash between any two loses nothing and leaves nothing half done: the sealed
+//! file is written and synced under a pending name, the journal says that the key exists, the file gets its name (a link, which
+//! overwrites nothing), and the folder is synced. [`KeyStore::settle`] finishes or undoes what a crash left.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+use trstctl_formats::Digest;
+use trstctl_formats::sealed_key::{Kek, KeyHeader, SealedKey, SealedKeyFault, seal};
+use zeroize::Zeroizing;
+
+use crate::algorithm::{Algorithm, Purposes};
+use crate::journal::{Facts, KeyFacts};
+use crate::key_id::KeyId;
+use crate::private_key::{KeyRefused, PrivateKey};
+
+/// What the name of a sealed key ends in, behind its id.
+const ENDING: &str = ".key";
+/// The same while the journal does not say yet that the key exists.
+const PENDING: &str = ".key.pending";
+
+/// No sealed key file is longer, in bytes: RSA-4096 takes about 2.6 KB, ML-DSA-65 about 4.3 KB.
+const MAX_FILE_BYTES: u64 = 64 << 10;
+
+/// The folder.
+pub struct KeyStore {
+    folder: PathBuf,
+}
+
+/// A key that this signer has opened.
+pub struct OpenKey {
+    /// What its file states.
+    pub header: KeyHeader,
+    /// Its algorithm.
+    pub algorithm: Algorithm,
+    /// What it may sign.
+    pub purposes: Purposes,
+    /// SubjectPublicKeyInfo, DER.
+    pub public_key: Vec<u8>,
+    /// The key itself.
+    pub private: PrivateKey,
+}
+
+/// Why a key, or the store, cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyFault {
+    /// The store holds no file for it.
+    #[error("the key store has no key {0}")]
+    Unknown(KeyId),
+    /// There is one already, or was.
+    #[error("key {0} exists already, and a key is never overwritten: choose another id")]
+    Exists(KeyId),
+    /// The sealed file does not open.
+    #[error("key {id} cannot be opened: {fault}")]
+    Sealed {
+        /// The key.
+        id: KeyId,
+        /// The verdict.
+        fault: SealedKeyFault,
+    },
+    /// The file opens, and what is in it is not what it, its name or the journal says.
+    #[error("key {id} is not what it should be: {what}")]
+    Mismatch {
+        /// The key.
+        id: KeyId,
+        /// What differs.
+        what: &'static str,
+    },
+    /// The library refuses.
+    #[error("{0}")]
+    Library(#[from] KeyRefused),
+    /// The operating system refuses.
+    #[error("{} cannot be {act}: {source}", path.display())]
+    Io {
+        /// File or folder.
+        path: PathBuf,
+        /// What was tried.
+        act: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// A new key under its pending name.
+pub struct Staged {
+    id: KeyId,
+    pending: PathBuf,
+    named: PathBuf,
+}
+
+impl KeyStore {
+    /// The store in this folder.
+    pub fn new(folder: &Path) -> Self {
+        Self { folder: folder.to_owned() }
+    }
+
+    /// Whether it has no key, under its name or a pending one.
+    ///
+    /// # Errors
+    /// [`KeyFault::Io`].
+    pub fn is_new(&self) -> Result<bool, KeyFault> {
+        Ok(self.ids()?.is_empty() && self.names_ending_in(PENDING)?.is_empty())
+    }
+
+    /// The keys that have a file, by id.
+    ///
+    /// # Errors
+    /// [`KeyFault::Io`].
+    pub fn ids(&self) -> Result<Vec<KeyId>, KeyFault> {
+        self.names_ending_in(ENDING)
+    }
+
+    fn names_ending_in(&self, ending: &str) -> Result<Vec<KeyId>, KeyFault> {
+        let failed = io_fault(&self.folder, "listed");
+        let mut ids = Vec::new();
+        for entry in fs::read_dir(&self.folder).map_err(&failed)? {
+            let name = entry.map_err(&failed)?.file_name();
+            let id = name.to_str().and_then(|name| name.strip_suffix(ending));
+            ids.extend(id.and_then(|id| id.parse::<KeyId>().ok()));
+        }
+        ids.sort();
+        Ok(ids)
+    }
+
+    fn path(&self, id: KeyId, ending: &str) -> PathBuf {
+        self.folder.join(format!("{id}{ending}"))
+    }
+
+    /// Reads, opens and checks one key: its file, its name, its private and public half, and what the journal says of it.
+    ///
+    /// # Errors
+    /// Every [`KeyFault`] but [`KeyFault::Exists`].
+    pub fn open(&self, id: KeyId, kek: &Kek, facts: &Facts) -> Result<OpenKey, KeyFault> {
+        let bytes = read(&self.path(id, ENDING), id)?;
+        let key = open(id, &bytes, kek)?;
+        let known = facts.keys.get(&id).ok_or(KeyFault::Mismatch {
+            id,
+            what: "the journal does not know it: restore keys and journal from the same backup",
+        })?;
+        key.check_against(id, known, facts)?;
+        Ok(key)
+    }
+
+    /// Seals a new key under its pending name, durably.
+    ///
+    /// # Errors
+    /// [`KeyFault::Exists`] when a file of that name is there; [`KeyFault::Io`].
+    pub fn stage(
+        &self,
+        id: KeyId,
+        kek: &Kek,
+        header: &KeyHeader,
+        nonce: &[u8; 24],
+        key: &PrivateKey,
+    ) -> Result<Staged, KeyFault> {
+        let (pending, named) = (self.path(id, PENDING), self.path(id, ENDING));
+        if named.try_exists().map_err(io_fault(&named, "looked at"))? {
+            return Err(KeyFault::Exists(id));
+        }
+        let sealed = key.with_pkcs8(|pkcs8| seal(kek, header, nonce, pkcs8))?;
+        let sealed = sealed.map_err(|fault| KeyFault::Sealed { id, fault })?;
+        let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&pending);
+        let mut file = created.map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => KeyFault::Exists(id),
+            _ => io_fault(&pending, "created")(source),
+        })?;
+        let written = file.write_all(&sealed).and_then(|()| file.sync_all());
+        written.map_err(|source| {
+            let _ = fs::remove_file(&pending);
+            io_fault(&pending, "written")(source)
+        })?;
+        // The name must be as durable as the bytes before the journal speaks of the key.
+        self.sync()?;
+        Ok(Staged { id, pending, named })
+    }
+
+    /// Gives a staged key, which the journal knows now, its name.
+    ///
+    /// # Errors
+    /// [`KeyFault::Exists`] when somebody else made a file of that name; [`KeyFault::Io`].
+    pub fn publish(&self, staged: &Staged) -> Result<(), KeyFault> {
+        match fs::hard_link(&staged.pending, &staged.named) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(KeyFault::Exists(staged.id));
+            }
+            linked => linked.map_err(io_fault(&staged.named, "linked"))?,
+        }
+        self.sync()?;
+        fs::remove_file(&staged.pending).map_err(io_fault(&staged.pending, "removed"))
+    }
+
+    /// Takes the pending name away.
+    fn discard(&self, staged: &Staged) {
+        // What cannot be removed now, the next start removes.
+        let _ = fs::remove_file(&staged.pending);
+    }
+
+    /// Finishes what a crash interrupted: a pending key that the journal knows gets its name, any other was never spoken of, and
+    /// goes. Call it while no other signer makes keys, under the journal's lock or at start.
+    ///
+    /// # Errors
+    /// [`KeyFault::Io`].
+    pub fn settle(&self, facts: &Facts) -> Result<(), KeyFault> {
+        for id in self.names_ending_in(PENDING)? {
+            let staged = Staged { id, pending: self.path(id, PENDING), named: self.path(id, ENDING) };
+            let is_known = facts.keys.get(&id).is_some_and(|known| is_file_of(&staged.pending, id, known));
+            match self.publish_if(is_known, &staged) {
+                // Interrupted between link and removal.
+                Err(KeyFault::Exists(_)) | Ok(()) => self.discard(&staged),
+                failed => return failed,
+            }
+        }
+        Ok(())
+    }
+
+    fn publish_if(&self, is_known: bool, staged: &Staged) -> Result<(), KeyFault> {
+        if is_known { self.publish(staged) } else { Ok(()) }
+    }
+
+    fn sync(&self) -> Result<(), KeyFault> {
+        let synced = File::open(&self.folder).and_then(|folder| folder.sync_all());
+        synced.map_err(io_fault(&self.folder, "made durable"))
+    }
+}
+
+impl OpenKey {
+    fn check_against(&self, id: KeyId, known: &KeyFacts, facts: &Facts) -> Result<(), KeyFault> {
+        let differs = |what| Err(KeyFault::Mismatch { id, what });
+        if facts.deployment_id != Some(self.header.deployment_id) {
+            return differs("it belongs to another deployment than the journal");
+        }
+        if known.public_key_sha256 != self.header.public_key_sha256.0 {
+            return differs("it is another key than the one that the journal knows under this id");
+        }
+        if (known.algorithm, known.purposes) != (self.algorithm, self.purposes) {
+            return differs("the journal knows it with another algorithm or other purposes");
+        }
+        Ok(())
+    }
+}
+
+/// Whether the pending file is the key that the journal speaks of.
+fn is_file_of(path: &Path, id: KeyId, known: &KeyFacts) -> bool {
+    let Ok(bytes) = read(path, id) else { return false };
+    let sealed = SealedKey::read(&bytes);
+    sealed.is_ok_and(|sealed| {
+        sealed.header().key_id == id.bytes() && sealed.header().public_key_sha256.0 == known.public_key_sha256
+    })
+}
+
+fn read(path: &Path, id: KeyId) -> Result<Vec<u8>, KeyFault> {
+    let file = File::open(path).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => KeyFault::Unknown(id),
+        _ => io_fault(path, "opened")(source),
+    })?;
+    let mut bytes = Vec::new();
+    // One byte more than the limit: a longer file is then damaged, not cut.
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(io_fault(path, "read"))?;
+    Ok(bytes)
+}
+
+/// Opens a sealed key and checks that it is one key in all its parts.
+fn open(id: KeyId, bytes: &[u8], kek: &Kek) -> Result<OpenKey, KeyFault> {
+    let sealed_fault = |fault| KeyFault::Sealed { id, fault };
+    let sealed = SealedKey::read(bytes).map_err(sealed_fault)?;
+    let header = sealed.header().clone();
+    let mut pkcs8 = Zeroizing::new(vec![0; sealed.plaintext_len()]);
+    sealed.open(kek, &mut pkcs8).map_err(sealed_fault)?;
+    let differs = |what| KeyFault::Mismatch { id, what };
+    if header.key_id != id.bytes() {
+        return Err(differs("its file states another id than its name"));
+    }
+    let algorithm = Algorithm::of(header.algorithm).ok_or(differs("its algorithm is unknown"))?;
+    let purposes = Purposes::of(header.purposes)
+        .map_err(|_| differs("its purposes are unknown or exclude each other"))?;
+    let private = PrivateKey::from_pkcs8(algorithm, &pkcs8)?;
+    let public_key = private.public_key()?;
+    if digest_of(&public_key) != header.public_key_sha256 {
+        return Err(differs("its private half does not belong to the public half that its file states"));
+    }
+    Ok(OpenKey { header, algorithm, purposes, public_key, private })
+}
+
+/// SHA-256 of a public half, as a sealed file and the journal state it.
+pub fn digest_of(public_key: &[u8]) -> Digest {
+    Digest(Sha256::digest(public_key).into())
+}
+
+fn io_fault(path: &Path, act: &'static str) -> impl Fn(io::Error) -> KeyFault + use<> {
+    let path = path.to_owned();
+    move |source| KeyFault::Io { path: path.clone(), act, source }
+}

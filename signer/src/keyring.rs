@@ -1,0 +1,225 @@
+//! The keys of a store and the journal beside them, as one thread keeps them: all that is written, is written here.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use jiff::Timestamp;
+use trstctl_formats::Digest;
+use trstctl_formats::sealed_key::{Kek, KeyHeader};
+
+use crate::algorithm::{Algorithm, Purposes};
+use crate::journal::{Act, Journal, JournalFault};
+use crate::key_id::KeyId;
+use crate::key_store::{KeyFault, KeyStore, OpenKey, digest_of};
+use crate::private_key::{KeyRefused, PrivateKey};
+
+/// Generation of a key that was never sealed again.
+const FIRST_GENERATION: u32 = 1;
+
+/// Keys and journal.
+pub struct Keyring {
+    store: KeyStore,
+    kek: Kek,
+    journal: Journal,
+    deployment_id: [u8; 16],
+    shared: Arc<Shared>,
+}
+
+/// What other threads look at.
+#[derive(Default)]
+pub struct Shared {
+    state: RwLock<State>,
+}
+
+#[derive(Default)]
+struct State {
+    keys: BTreeMap<KeyId, Arc<OpenKey>>,
+    /// Keys that have a file and do not open, and why.
+    unreadable: BTreeMap<KeyId, String>,
+    summary: Summary,
+}
+
+/// What Health says.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    /// Hexadecimal.
+    pub deployment_id: String,
+    /// Which KEK opens the keys.
+    pub kek_id: String,
+    /// Entries of the journal that this signer has read.
+    pub journal_entries: u64,
+    /// SHA-256 of the last one.
+    pub journal_head: Option<Digest>,
+}
+
+/// Why the keyring cannot do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyringFault {
+    /// A key or the store.
+    #[error(transparent)]
+    Key(#[from] KeyFault),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalFault),
+}
+
+impl From<KeyRefused> for KeyringFault {
+    fn from(refused: KeyRefused) -> Self {
+        Self::Key(refused.into())
+    }
+}
+
+impl Keyring {
+    /// Opens the store in this folder with all its keys; an empty folder becomes a new store.
+    ///
+    /// A key that does not open is kept apart and named, and stops no other.
+    ///
+    /// # Errors
+    /// A journal that is missing beside keys, or does not hold; a folder that cannot be read.
+    pub fn open(folder: &Path, kek: Kek, now: Timestamp) -> Result<Self, KeyringFault> {
+        let store = KeyStore::new(folder);
+        let journal = match Journal::open(folder) {
+            Err(JournalFault::Missing { .. }) if store.is_new()? => Journal::create(folder)?,
+            journal => journal?,
+        };
+        let mut keyring =
+            Self { store, kek, journal, deployment_id: [0; 16], shared: Arc::new(Shared::default()) };
+        keyring.settle(now)?;
+        keyring.look_again()?;
+        Ok(keyring)
+    }
+
+    /// What other threads may look at.
+    pub fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
+    /// Begins a new store's journal, and finishes what a crash interrupted.
+    fn settle(&mut self, now: Timestamp) -> Result<(), KeyringFault> {
+        let mut locked = self.journal.lock()?;
+        if locked.facts().deployment_id.is_none() && self.store.is_new()? {
+            let deployment_id = hex::encode(random::<16>()?);
+            locked.append(now, Act::StoreCreated { deployment_id })?;
+        }
+        self.store.settle(locked.facts())?;
+        self.deployment_id = locked.facts().deployment_id.unwrap_or_default();
+        Ok(())
+    }
+
+    /// Opens the keys of the store that are not open yet: another signer may have made them.
+    ///
+    /// # Errors
+    /// Every [`JournalFault`]; a folder that cannot be listed.
+    pub fn look_again(&mut self) -> Result<(), KeyringFault> {
+        drop(self.journal.lock()?);
+        let (mut found, mut unreadable) = (Vec::new(), BTreeMap::new());
+        for id in self.store.ids()?.into_iter().filter(|id| self.shared.key(*id).is_none()) {
+            match self.store.open(id, &self.kek, self.journal.facts()) {
+                Ok(key) => found.push((id, Arc::new(key))),
+                Err(fault) => drop(unreadable.insert(id, fault.to_string())),
+            }
+        }
+        for id in self.journal.facts().keys.keys().filter(|id| !found.iter().any(|(key, _)| key == *id)) {
+            if self.shared.key(*id).is_none() && !unreadable.contains_key(id) {
+                unreadable
+                    .insert(*id, format!("the journal knows key {id}, and the key store has no file for it"));
+            }
+        }
+        self.share(found, Some(unreadable));
+        Ok(())
+    }
+
+    /// Makes a key. When this returns, key and entry are durable.
+    ///
+    /// # Errors
+    /// [`KeyFault::Exists`] when the id was ever used; what the store or the journal refuses, and then there is no key.
+    pub fn generate(
+        &mut self,
+        id: KeyId,
+        algorithm: Algorithm,
+        purposes: Purposes,
+        now: Timestamp,
+    ) -> Result<Arc<OpenKey>, KeyringFault> {
+        let private = PrivateKey::generate(algorithm)?;
+        let public_key = private.public_key()?;
+        let header = KeyHeader {
+            algorithm: algorithm as u8,
+            purposes: purposes.bits(),
+            generation: FIRST_GENERATION,
+            deployment_id: self.deployment_id,
+            key_id: id.bytes(),
+            public_key_sha256: digest_of(&public_key),
+        };
+        let act = Act::KeyGenerated {
+            key_id: id,
+            algorithm,
+            purposes,
+            public_key_sha256: header.public_key_sha256.to_string(),
+        };
+        let mut locked = self.journal.lock()?;
+        if locked.facts().keys.contains_key(&id) {
+            return Err(KeyFault::Exists(id).into());
+        }
+        let staged = self.store.stage(id, &self.kek, &header, &random()?, &private)?;
+        if let Err(fault) = locked.append(now, act) {
+            // Whether the entry stands all the same, the facts say.
+            self.store.settle(locked.facts())?;
+            return Err(fault.into());
+        }
+        self.store.publish(&staged)?;
+        drop(locked);
+        let key = Arc::new(OpenKey { header, algorithm, purposes, public_key, private });
+        self.share(vec![(id, Arc::clone(&key))], None);
+        Ok(key)
+    }
+
+    /// Shows others new keys and the present journal; a new list of keys that do not open replaces the old one.
+    fn share(&self, found: Vec<(KeyId, Arc<OpenKey>)>, unreadable: Option<BTreeMap<KeyId, String>>) {
+        let mut state = self.shared.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.keys.extend(found);
+        if let Some(unreadable) = unreadable {
+            state.unreadable = unreadable;
+        }
+        state.summary = Summary {
+            deployment_id: hex::encode(self.deployment_id),
+            kek_id: self.kek.id().to_string(),
+            journal_entries: self.journal.entries(),
+            journal_head: Some(self.journal.head()),
+        };
+    }
+}
+
+impl Shared {
+    /// An open key.
+    pub fn key(&self, id: KeyId) -> Option<Arc<OpenKey>> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).keys.get(&id).cloned()
+    }
+
+    /// Why a key that has a file does not open.
+    pub fn why_unreadable(&self, id: KeyId) -> Option<String> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).unreadable.get(&id).cloned()
+    }
+
+    /// All open keys, by id.
+    pub fn keys(&self) -> Vec<Arc<OpenKey>> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).keys.values().cloned().collect()
+    }
+
+    /// What is wrong with keys, a sentence each.
+    pub fn unreadable(&self) -> Vec<String> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).unreadable.values().cloned().collect()
+    }
+
+    /// What Health says.
+    pub fn summary(&self) -> Summary {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).summary.clone()
+    }
+}
+
+fn random<const N: usize>() -> Result<[u8; N], KeyRefused> {
+    let mut bytes = [0; N];
+    SystemRandom::new().fill(&mut bytes)?;
+    Ok(bytes)
+}

@@ -1,0 +1,72 @@
+//! The signer: sealed CA keys in a process of its own, which says what it signed in a journal, durably, before the signature
+//! leaves.
+//!
+//! One thread writes (`writer`, over `keyring`), the others serve (`service`) on a Unix socket (`socket`). Nothing of the key
+//! material leaves this process, and no other crate uses this one: it is spoken to by its protocol.
+
+mod algorithm;
+pub mod args;
+mod journal;
+mod kek_file;
+mod key_id;
+mod key_store;
+mod keyring;
+mod private_key;
+mod serve;
+mod service;
+mod socket;
+mod writer;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use args::{Cli, Command, JournalArgs, JournalCommand};
+use journal::{Journal, JournalFault};
+
+/// Why a command ended; said once, to whoever started the process.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The KEK.
+    #[error(transparent)]
+    Kek(#[from] kek_file::KekFault),
+    /// Keys and journal.
+    #[error(transparent)]
+    Keyring(#[from] keyring::KeyringFault),
+    /// The journal alone.
+    #[error(transparent)]
+    Journal(#[from] JournalFault),
+    /// The socket.
+    #[error(transparent)]
+    Socket(#[from] socket::SocketFault),
+    /// The connections.
+    #[error("the connections cannot be served: {0}")]
+    Transport(#[from] tonic::transport::Error),
+    /// Threads, standard output.
+    #[error("the operating system refuses: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Runs a command.
+///
+/// # Errors
+/// A [`Fault`], for the person who started it.
+pub fn run(cli: Cli) -> Result<ExitCode, Fault> {
+    match (cli.command, cli.serve) {
+        (Some(Command::Journal(JournalCommand::Verify(args))), _) => verify(&args),
+        (Some(Command::Journal(JournalCommand::Show(args))), _) => show(&args),
+        (None, Some(serve)) => serve::run(&serve),
+        (None, None) => unreachable!("without a command, serving's arguments are required"),
+    }
+}
+
+fn verify(args: &JournalArgs) -> Result<ExitCode, Fault> {
+    let journal = Journal::open(&args.keystore)?;
+    let (entries, keys) = (journal.entries(), journal.facts().keys.len());
+    writeln!(io::stdout(), "The journal holds: {entries} entries, {keys} keys, head {}.", journal.head())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(args: &JournalArgs) -> Result<ExitCode, Fault> {
+    Journal::copy::<Fault>(&args.keystore, io::stdout().lock())?;
+    Ok(ExitCode::SUCCESS)
+}

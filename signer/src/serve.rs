@@ -1,0 +1,96 @@
+//! Opens everything, then answers until it is told to stop.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::signal::unix::{SignalKind, signal};
+use tonic::transport::Server;
+use trstctl_signer_protocol::v1::signer_server::SignerServer;
+
+use crate::Fault;
+use crate::args::Serve;
+use crate::kek_file;
+use crate::keyring::Keyring;
+use crate::service::Service;
+use crate::socket::{Allowed, Socket};
+use crate::writer::Writer;
+
+/// What a request of this service may have, in bytes.
+const MAX_REQUEST_BYTES: usize = 64 << 10;
+
+/// A connection lives so long, and gets so long to end its calls: silent clients go away.
+const CONNECTION_AGE: (Duration, Duration) = (Duration::from_secs(600), Duration::from_secs(10));
+
+/// Calls under way at a stop get so long.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Calls at once on one connection.
+const MAX_STREAMS: u32 = 64;
+
+/// Serves, or with `--check` says what is there.
+pub(crate) fn run(args: &Serve) -> Result<ExitCode, Fault> {
+    let kek = kek_file::read(&args.kek)?;
+    let degraded: Vec<String> = kek.warning.into_iter().collect();
+    let keyring = Keyring::open(&args.keystore, kek.kek, Timestamp::now())?;
+    let findings = [degraded.clone(), keyring.shared().unreadable()].concat();
+    for finding in &findings {
+        eprintln!("trstctl-signer: {finding}");
+    }
+    let Some(socket) = args.socket.as_deref().filter(|_| !args.check) else {
+        return checked(&keyring);
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let shared = keyring.shared();
+    let _entered = runtime.enter();
+    let socket = Socket::bind(socket)?;
+    let (writer, thread) = Writer::start(keyring)?;
+    let service = Service::new(writer, shared, degraded);
+    runtime.block_on(answer(socket, Allowed::new(args.allow_uid.iter().copied()), service))?;
+    // The last sender went with the service; what the thread has begun, it ends.
+    runtime.shutdown_background();
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn checked(keyring: &Keyring) -> Result<ExitCode, Fault> {
+    let shared = keyring.shared();
+    let (summary, unreadable) = (shared.summary(), shared.unreadable().len());
+    writeln!(
+        io::stdout(),
+        "{} keys open with KEK {}, {unreadable} do not; the journal holds with {} entries.",
+        shared.keys().len(),
+        summary.kek_id,
+        summary.journal_entries
+    )?;
+    Ok(if unreadable == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn answer(socket: Socket, allowed: Allowed, service: Service) -> Result<(), Fault> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let service = SignerServer::new(service).max_decoding_message_size(MAX_REQUEST_BYTES);
+    let server = Server::builder()
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_connection_age(CONNECTION_AGE.0)
+        .max_connection_age_grace(CONNECTION_AGE.1)
+        .add_service(service)
+        .serve_with_incoming_shutdown(socket.accept(allowed), async {
+            // A dropped sender means the same.
+            let _ = stopped.await;
+        });
+    tokio::pin!(server);
+    tokio::select! {
+        ended = &mut server => return Ok(ended?),
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    let _ = stop.send(());
+    match tokio::time::timeout(DRAIN, server).await {
+        Ok(ended) => Ok(ended?),
+        // Whoever is silent does not keep the signer from stopping.
+        Err(_) => Ok(()),
+    }
+}

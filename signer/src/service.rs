@@ -1,0 +1,146 @@
+//! The calls of `signer.proto`.
+
+use std::sync::Arc;
+
+use tonic::{Code, Request, Response, Status};
+use trstctl_signer_protocol::v1::signer_server::Signer;
+use trstctl_signer_protocol::v1::{
+    GenerateKeyRequest, HealthRequest, HealthResponse, Key, ListKeysRequest, ListKeysResponse, ProbeRequest,
+    ProbeResponse, PublicKeyRequest,
+};
+use trstctl_signer_protocol::{REFUSAL, probe_text, v1};
+
+use crate::algorithm::{Algorithm, BadPurposes, Purpose, Purposes};
+use crate::key_id::KeyId;
+use crate::key_store::{KeyFault, OpenKey};
+use crate::keyring::{KeyringFault, Shared};
+use crate::writer::{Busy, Writer};
+
+/// Lengths of a nonce, in bytes.
+const NONCE_BYTES: std::ops::RangeInclusive<usize> = 16..=64;
+
+/// Answers the calls.
+pub struct Service {
+    writer: Writer,
+    shared: Arc<Shared>,
+    /// What this process lacks, a sentence each.
+    degraded: Vec<String>,
+}
+
+impl Service {
+    /// A service over these keys.
+    pub fn new(writer: Writer, shared: Arc<Shared>, degraded: Vec<String>) -> Self {
+        Self { writer, shared, degraded }
+    }
+
+    /// An open key; one that is unknown is looked for in the store once more.
+    async fn key(&self, id: &str) -> Result<Arc<OpenKey>, Status> {
+        let id = key_id(id)?;
+        if let Some(key) = self.shared.key(id) {
+            return Ok(key);
+        }
+        self.writer.look_again().await.map_err(|busy| of_busy(&busy))?.map_err(|fault| of_fault(&fault))?;
+        self.shared.key(id).ok_or_else(|| match self.shared.why_unreadable(id) {
+            Some(why) => refused(Code::FailedPrecondition, "unreadable_key", why),
+            None => of_fault(&KeyFault::Unknown(id).into()),
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl Signer for Service {
+    async fn generate_key(&self, request: Request<GenerateKeyRequest>) -> Result<Response<Key>, Status> {
+        let request = request.into_inner();
+        let id = key_id(&request.key_id)?;
+        let algorithm = u8::try_from(request.algorithm).ok().and_then(Algorithm::of);
+        let algorithm = algorithm.ok_or_else(|| bad("the algorithm is unknown"))?;
+        let purposes = purposes(&request).map_err(|error| bad(&error.to_string()))?;
+        let made = self.writer.generate(id, algorithm, purposes).await.map_err(|busy| of_busy(&busy))?;
+        Ok(Response::new(to_wire(&*made.map_err(|fault| of_fault(&fault))?)))
+    }
+
+    async fn public_key(&self, request: Request<PublicKeyRequest>) -> Result<Response<Key>, Status> {
+        Ok(Response::new(to_wire(&*self.key(&request.into_inner().key_id).await?)))
+    }
+
+    async fn list_keys(&self, _: Request<ListKeysRequest>) -> Result<Response<ListKeysResponse>, Status> {
+        self.writer.look_again().await.map_err(|busy| of_busy(&busy))?.map_err(|fault| of_fault(&fault))?;
+        let keys = self.shared.keys().iter().map(|key| to_wire(key)).collect();
+        Ok(Response::new(ListKeysResponse { keys }))
+    }
+
+    async fn probe(&self, request: Request<ProbeRequest>) -> Result<Response<ProbeResponse>, Status> {
+        let request = request.into_inner();
+        if !NONCE_BYTES.contains(&request.nonce.len()) {
+            return Err(bad("a nonce has 16 to 64 bytes"));
+        }
+        let key = self.key(&request.key_id).await?;
+        let signature = key.private.sign(&probe_text(&request.nonce));
+        let signature = signature.map_err(|error| of_fault(&KeyringFault::from(error)))?;
+        Ok(Response::new(ProbeResponse { signature }))
+    }
+
+    async fn health(&self, _: Request<HealthRequest>) -> Result<Response<HealthResponse>, Status> {
+        let summary = self.shared.summary();
+        Ok(Response::new(HealthResponse {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            deployment_id: summary.deployment_id,
+            kek_id: summary.kek_id,
+            keys: self.shared.keys().len() as u64,
+            journal_entries: summary.journal_entries,
+            journal_head: summary.journal_head.map(|head| head.0.to_vec()).unwrap_or_default(),
+            degraded: [self.degraded.clone(), self.shared.unreadable()].concat(),
+        }))
+    }
+}
+
+fn key_id(text: &str) -> Result<KeyId, Status> {
+    text.parse().map_err(|error: crate::key_id::BadKeyId| bad(&error.to_string()))
+}
+
+fn purposes(request: &GenerateKeyRequest) -> Result<Purposes, BadPurposes> {
+    let named = request
+        .purposes
+        .iter()
+        .map(|number| v1::Purpose::try_from(*number).map_err(|_| BadPurposes).and_then(Purpose::try_from));
+    Purposes::try_from(named.collect::<Result<Vec<_>, _>>()?)
+}
+
+fn to_wire(key: &OpenKey) -> Key {
+    Key {
+        key_id: KeyId::new(key.header.key_id).to_string(),
+        algorithm: v1::Algorithm::from(key.algorithm).into(),
+        purposes: key.purposes.each().map(|purpose| v1::Purpose::from(purpose).into()).collect(),
+        generation: key.header.generation,
+        public_key: key.public_key.clone(),
+    }
+}
+
+fn bad(what: &str) -> Status {
+    refused(Code::InvalidArgument, "bad_request", what.to_owned())
+}
+
+fn of_busy(busy: &Busy) -> Status {
+    refused(Code::Unavailable, "unavailable", busy.to_string())
+}
+
+fn of_fault(fault: &KeyringFault) -> Status {
+    let (code, word) = match fault {
+        KeyringFault::Key(KeyFault::Exists(_)) => (Code::AlreadyExists, "key_exists"),
+        KeyringFault::Key(KeyFault::Unknown(_)) => (Code::NotFound, "unknown_key"),
+        KeyringFault::Key(KeyFault::Sealed { .. } | KeyFault::Mismatch { .. }) => {
+            (Code::FailedPrecondition, "unreadable_key")
+        }
+        KeyringFault::Key(KeyFault::Library(_) | KeyFault::Io { .. }) | KeyringFault::Journal(_) => {
+            (Code::Unavailable, "unavailable")
+        }
+    };
+    refused(code, word, fault.to_string())
+}
+
+/// A status whose metadata names the refusal.
+fn refused(code: Code, word: &'static str, message: String) -> Status {
+    let mut status = Status::new(code, message);
+    status.metadata_mut().insert(REFUSAL, tonic::metadata::MetadataValue::from_static(word));
+    status
+}

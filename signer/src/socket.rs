@@ -1,0 +1,211 @@
+//! The Unix socket: made for its owner alone, and open only to the users that may sign.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use rustix::fs::Mode;
+use rustix::process::{geteuid, umask};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::server::Connected;
+
+/// Connections at once; others wait until one ends.
+const MAX_CONNECTIONS: usize = 256;
+
+/// A socket path has at most so many bytes (`sun_path`, unix(7), less the final zero).
+const MAX_PATH_BYTES: usize = 107;
+
+/// Who nobody is: processes of foreign user namespaces appear under this id, so it never may sign.
+const OVERFLOW_UID: u32 = 65534;
+
+/// Why there is no socket.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketFault {
+    /// The operating system allows no such path.
+    #[error("the socket path {} has more than {MAX_PATH_BYTES} bytes: choose a shorter one", .0.display())]
+    TooLong(PathBuf),
+    /// Others could replace the socket.
+    #[error("the folder {} of the socket is open to others (mode {mode:04o}, owner {owner}): give it mode 0700 and this user", path.display())]
+    OpenFolder {
+        /// The folder.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+        /// Its owner.
+        owner: u32,
+    },
+    /// Another signer answers there.
+    #[error("another signer answers on {}: stop it first, or choose another socket", .0.display())]
+    InUse(PathBuf),
+    /// Something else is there.
+    #[error("{} is there and is no socket: it is left alone; choose another path", .0.display())]
+    NoSocket(PathBuf),
+    /// The operating system refuses.
+    #[error("the socket {} cannot be {act}: {source}", path.display())]
+    Io {
+        /// Socket or folder.
+        path: PathBuf,
+        /// What was tried.
+        act: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// Users that may connect, besides the signer's own.
+#[derive(Clone, Debug)]
+pub struct Allowed(BTreeSet<u32>);
+
+impl Allowed {
+    /// The signer's own user and these; 65534 is left out whoever names it.
+    pub fn new(uids: impl IntoIterator<Item = u32>) -> Self {
+        let own = geteuid().as_raw();
+        Self(uids.into_iter().chain([own]).filter(|uid| *uid != OVERFLOW_UID).collect())
+    }
+
+    fn has(&self, uid: u32) -> bool {
+        self.0.contains(&uid)
+    }
+}
+
+/// The bound socket; its file is removed on drop.
+pub struct Socket {
+    path: PathBuf,
+    listener: UnixListener,
+}
+
+impl Socket {
+    /// Binds; the folder is made when it is missing, and must be this user's alone.
+    ///
+    /// # Errors
+    /// Every [`SocketFault`].
+    pub fn bind(path: &Path) -> Result<Self, SocketFault> {
+        if path.as_os_str().len() > MAX_PATH_BYTES {
+            return Err(SocketFault::TooLong(path.to_owned()));
+        }
+        let failed = |act| move |source| SocketFault::Io { path: path.to_owned(), act, source };
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            own_folder(folder)?;
+        }
+        remove_stale(path)?;
+        // Nobody may connect between bind and chmod.
+        let before = umask(Mode::from_raw_mode(0o177));
+        let bound = UnixListener::bind(path);
+        umask(before);
+        Ok(Self { path: path.to_owned(), listener: bound.map_err(failed("bound"))? })
+    }
+
+    /// Accepts for ever; a peer that may not connect is dropped without an answer.
+    pub fn accept(self, allowed: Allowed) -> ReceiverStream<io::Result<Peer>> {
+        let (accepted, peers) = mpsc::channel(1);
+        tokio::spawn(async move {
+            let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+            loop {
+                let permit = Arc::clone(&room).acquire_owned().await;
+                let Ok(permit) = permit else { return };
+                tokio::select! {
+                    peer = self.next(&allowed) => {
+                        let peer = Peer { stream: peer, _permit: permit };
+                        if accepted.send(Ok(peer)).await.is_err() { return }
+                    }
+                    () = accepted.closed() => return,
+                }
+            }
+        });
+        ReceiverStream::new(peers)
+    }
+
+    /// The next peer that may connect.
+    async fn next(&self, allowed: &Allowed) -> UnixStream {
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, _)) if stream.peer_cred().is_ok_and(|peer| allowed.has(peer.uid())) => {
+                    return stream;
+                }
+                Ok(_) => {}
+                // Out of descriptors: others must end first, and asking at once again would only spin.
+                Err(_) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
+            }
+        }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn own_folder(folder: &Path) -> Result<(), SocketFault> {
+    let failed = |act| move |source| SocketFault::Io { path: folder.to_owned(), act, source };
+    match fs::DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed("made")(error)),
+        _ => {}
+    }
+    let found = fs::metadata(folder).map_err(failed("looked at"))?;
+    let (mode, owner) = (found.permissions().mode() & 0o7777, found.uid());
+    if mode & 0o077 != 0 || owner != geteuid().as_raw() {
+        return Err(SocketFault::OpenFolder { path: folder.to_owned(), mode, owner });
+    }
+    Ok(())
+}
+
+/// Removes a socket that nobody listens on: a signer that was killed left it.
+fn remove_stale(path: &Path) -> Result<(), SocketFault> {
+    use std::os::unix::fs::FileTypeExt;
+    let failed = |act| move |source| SocketFault::Io { path: path.to_owned(), act, source };
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Ok(found) if !found.file_type().is_socket() => return Err(SocketFault::NoSocket(path.to_owned())),
+        Ok(_) => {}
+        Err(error) => return Err(failed("looked at")(error)),
+    }
+    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+        return Err(SocketFault::InUse(path.to_owned()));
+    }
+    fs::remove_file(path).map_err(failed("removed"))
+}
+
+/// A connection of a user that may connect; it counts against the limit until it ends.
+pub struct Peer {
+    stream: UnixStream,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Connected for Peer {
+    type ConnectInfo = ();
+
+    fn connect_info(&self) {}
+}
+
+impl AsyncRead for Peer {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Peer {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

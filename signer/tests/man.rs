@@ -1,0 +1,51 @@
+//! The man page of `trstctl-signer` is the one that its command line makes, with sections written by hand.
+
+use std::fs;
+use std::path::Path;
+
+use clap::CommandFactory as _;
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, roman};
+use trstctl_signer::args::Cli;
+
+const DESCRIPTION: &str = "The signer holds the CA keys of a trstctl control plane in a process of its own and answers on a Unix socket. Each key is a sealed file \
+in the key store; the KEK, 32 bytes in a file, opens them. What the signer does, it first writes durably to its journal, beside the keys.";
+
+const EXIT_STATUS: &str = "0 after a stop by SIGTERM or SIGINT, and when --check finds that everything opens; 1 when something does not, or the signer cannot \
+start: the KEK is not 32 bytes, the journal is missing beside keys or does not hold, another signer answers on the socket.";
+
+const FILES: &str = "In the key store: ID.key, a sealed key, written once and never over another; ID.key.pending, one that a crash interrupted, finished or removed at the \
+next start; journal and journal.head. Back all of them up together, and the KEK somewhere else.";
+
+const EXAMPLES: &str = "trstctl-signer --keystore /var/lib/trstctl/keys --kek /run/secrets/kek --socket /run/trstctl/signer.sock";
+
+fn page() -> String {
+    let man = Man::new(Cli::command());
+    let mut out = Vec::new();
+    man.render_title(&mut out).unwrap();
+    man.render_name_section(&mut out).unwrap();
+    man.render_synopsis_section(&mut out).unwrap();
+    write_section(&mut out, "DESCRIPTION", DESCRIPTION);
+    man.render_options_section(&mut out).unwrap();
+    man.render_subcommands_section(&mut out).unwrap();
+    for (heading, text) in [("EXIT STATUS", EXIT_STATUS), ("FILES", FILES), ("EXAMPLES", EXAMPLES)] {
+        write_section(&mut out, heading, text);
+    }
+    String::from_utf8(out).unwrap()
+}
+
+fn write_section(out: &mut Vec<u8>, heading: &str, text: &str) {
+    let mut roff = Roff::default();
+    roff.control("SH", [heading]);
+    roff.text([roman(text)]);
+    roff.to_writer(out).unwrap();
+}
+
+#[test]
+fn the_man_page_is_current() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../man/trstctl-signer.1");
+    if std::env::var_os("UPDATE_MAN").is_some() {
+        fs::write(&path, page()).unwrap();
+    }
+    assert!(fs::read_to_string(path).is_ok_and(|kept| kept == page()), "run `make man`");
+}

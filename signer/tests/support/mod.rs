@@ -1,0 +1,134 @@
+//! A real signer process over a throw-away key store.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tonic::Status;
+use trstctl_signer_protocol::v1::{Algorithm, GenerateKeyRequest, Key, PublicKeyRequest, Purpose};
+use trstctl_signer_protocol::{Client, REFUSAL, connect};
+
+/// A key store, its KEK, and room for sockets.
+pub struct Site {
+    pub folder: TempDir,
+}
+
+impl Site {
+    pub fn new() -> Self {
+        let site = Self { folder: TempDir::new().unwrap() };
+        std::fs::create_dir(site.keystore()).unwrap();
+        site.put_kek(&[7; 32], 0o400);
+        site
+    }
+
+    /// Another KEK file in place of the one that is there.
+    pub fn put_kek(&self, bytes: &[u8], mode: u32) {
+        let _ = std::fs::remove_file(self.kek());
+        std::fs::write(self.kek(), bytes).unwrap();
+        std::fs::set_permissions(self.kek(), Permissions::from_mode(mode)).unwrap();
+    }
+
+    pub fn keystore(&self) -> PathBuf {
+        self.folder.path().join("keystore")
+    }
+
+    pub fn kek(&self) -> PathBuf {
+        self.folder.path().join("kek")
+    }
+
+    pub fn socket(&self, name: &str) -> PathBuf {
+        self.folder.path().join(format!("run-{name}")).join("s")
+    }
+
+    /// The signer's command for this store.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_trstctl-signer"));
+        command.arg("--keystore").arg(self.keystore()).arg("--kek").arg(self.kek());
+        command
+    }
+
+    /// What `--check` says.
+    pub fn check(&self) -> Output {
+        self.command().arg("--check").output().unwrap()
+    }
+
+    pub fn journal_verify(&self) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_trstctl-signer"));
+        command.args(["journal", "verify", "--keystore"]).arg(self.keystore()).output().unwrap()
+    }
+
+    /// Starts a signer and waits until it answers.
+    pub async fn start(&self, name: &str) -> Signer {
+        let socket = self.socket(name);
+        let child = self.command().arg("--socket").arg(&socket).stderr(Stdio::inherit()).spawn().unwrap();
+        let mut signer = Signer { child, socket };
+        signer.answers().await;
+        signer
+    }
+}
+
+/// A running signer; killed on drop.
+pub struct Signer {
+    pub child: Child,
+    pub socket: PathBuf,
+}
+
+impl Signer {
+    async fn answers(&mut self) {
+        let deadline = std::time::Instant::now() + Duration::from_secs(60);
+        while connect(&self.socket).await.is_err() {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("the signer ended with {status}");
+            }
+            assert!(std::time::Instant::now() < deadline, "the signer does not answer within a minute");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    pub async fn client(&self) -> Client {
+        connect(&self.socket).await.unwrap()
+    }
+
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Signer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The id of the nth key of a test.
+pub fn id(number: u32) -> String {
+    format!("{number:08x}-0000-4000-8000-000000000001")
+}
+
+pub async fn generate(client: &mut Client, id: &str, algorithm: Algorithm) -> Result<Key, Status> {
+    let purposes = vec![Purpose::Certificates.into(), Purpose::Crls.into()];
+    let request = GenerateKeyRequest { key_id: id.to_owned(), algorithm: algorithm.into(), purposes };
+    Ok(client.generate_key(request).await?.into_inner())
+}
+
+pub async fn public_key(client: &mut Client, id: &str) -> Result<Key, Status> {
+    Ok(client.public_key(PublicKeyRequest { key_id: id.to_owned() }).await?.into_inner())
+}
+
+/// The word that names a refusal.
+pub fn refusal(status: &Status) -> String {
+    status.metadata().get(REFUSAL).unwrap().to_str().unwrap().to_owned()
+}
+
+/// All files of a folder, with their bytes.
+pub fn files_of(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = entries.map(|path| (path.clone(), std::fs::read(path).unwrap())).collect();
+    files.sort();
+    files
+}
