@@ -34,6 +34,9 @@ pub struct Serve {
     /// User that may connect, besides this one; may be repeated
     #[arg(long, value_name = "N", env = "TRSTCTL_SIGNER_ALLOW_UID", value_delimiter = ',')]
     pub allow_uid: Vec<u32>,
+    /// Refuse to start where the kernel lacks a protection, instead of saying so
+    #[arg(long, env = "TRSTCTL_SIGNER_REQUIRE_HARDENING")]
+    pub require_hardening: bool,
     /// Open and check every key and the journal, and exit
     #[arg(long)]
     pub check: bool,

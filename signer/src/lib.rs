@@ -6,6 +6,7 @@
 
 mod algorithm;
 pub mod args;
+pub mod hardening;
 mod journal;
 mod kek_file;
 mod key_id;
@@ -38,6 +39,9 @@ pub enum Fault {
     /// The socket.
     #[error(transparent)]
     Socket(#[from] socket::SocketFault),
+    /// The kernel lacks what `--require-hardening` asks for.
+    #[error("this kernel cannot protect the signer as --require-hardening asks for: {}", .0.join("; "))]
+    Unprotected(Vec<String>),
     /// The connections.
     #[error("the connections cannot be served: {0}")]
     Transport(#[from] tonic::transport::Error),

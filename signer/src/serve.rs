@@ -11,6 +11,7 @@ use trstctl_signer_protocol::v1::signer_server::SignerServer;
 
 use crate::Fault;
 use crate::args::Serve;
+use crate::hardening;
 use crate::kek_file;
 use crate::keyring::Keyring;
 use crate::service::Service;
@@ -31,20 +32,23 @@ const MAX_STREAMS: u32 = 64;
 
 /// Serves, or with `--check` says what is there.
 pub(crate) fn run(args: &Serve) -> Result<ExitCode, Fault> {
+    let mut lacking = hardening::keep_memory_private();
     let kek = kek_file::read(&args.kek)?;
-    let degraded: Vec<String> = kek.warning.into_iter().collect();
     let keyring = Keyring::open(&args.keystore, kek.kek, Timestamp::now())?;
-    let findings = [degraded.clone(), keyring.shared().unreadable()].concat();
-    for finding in &findings {
-        eprintln!("trstctl-signer: {finding}");
-    }
-    let Some(socket) = args.socket.as_deref().filter(|_| !args.check) else {
+    let Some(path) = args.socket.as_deref().filter(|_| !args.check) else {
+        say(kek.warning.iter().chain(&keyring.shared().unreadable()));
         return checked(&keyring);
     };
+    let socket = Socket::bind(path)?;
+    // Before the first thread: it covers those that are started behind it.
+    lacking.extend(hardening::confine(&args.keystore, socket.folder()));
+    if args.require_hardening && !lacking.is_empty() {
+        return Err(Fault::Unprotected(lacking));
+    }
+    let degraded: Vec<String> = kek.warning.into_iter().chain(lacking).collect();
+    say(degraded.iter().chain(&keyring.shared().unreadable()));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let shared = keyring.shared();
-    let _entered = runtime.enter();
-    let socket = Socket::bind(socket)?;
     let (writer, thread) = Writer::start(keyring)?;
     let service = Service::new(writer, shared, degraded);
     runtime.block_on(answer(socket, Allowed::new(args.allow_uid.iter().copied()), service))?;
@@ -52,6 +56,11 @@ pub(crate) fn run(args: &Serve) -> Result<ExitCode, Fault> {
     runtime.shutdown_background();
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Tells who started the process what is not as it should be.
+fn say<'a>(findings: impl Iterator<Item = &'a String>) {
+    findings.for_each(|finding| eprintln!("trstctl-signer: {finding}"));
 }
 
 fn checked(keyring: &Keyring) -> Result<ExitCode, Fault> {
@@ -77,7 +86,7 @@ async fn answer(socket: Socket, allowed: Allowed, service: Service) -> Result<()
         .max_connection_age(CONNECTION_AGE.0)
         .max_connection_age_grace(CONNECTION_AGE.1)
         .add_service(service)
-        .serve_with_incoming_shutdown(socket.accept(allowed), async {
+        .serve_with_incoming_shutdown(socket.accept(allowed)?, async {
             // A dropped sender means the same.
             let _ = stopped.await;
         });

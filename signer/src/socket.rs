@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixListener as StdListener;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -79,7 +80,7 @@ impl Allowed {
 /// The bound socket; its file is removed on drop.
 pub struct Socket {
     path: PathBuf,
-    listener: UnixListener,
+    listener: StdListener,
 }
 
 impl Socket {
@@ -98,21 +99,37 @@ impl Socket {
         remove_stale(path)?;
         // Nobody may connect between bind and chmod.
         let before = umask(Mode::from_raw_mode(0o177));
-        let bound = UnixListener::bind(path);
+        let bound = StdListener::bind(path);
         umask(before);
-        Ok(Self { path: path.to_owned(), listener: bound.map_err(failed("bound"))? })
+        let listener = bound.map_err(failed("bound"))?;
+        listener.set_nonblocking(true).map_err(failed("set up"))?;
+        Ok(Self { path: path.to_owned(), listener })
+    }
+
+    /// The folder that the socket is in.
+    pub fn folder(&self) -> &Path {
+        match self.path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        }
     }
 
     /// Accepts for ever; a peer that may not connect is dropped without an answer.
-    pub fn accept(self, allowed: Allowed) -> ReceiverStream<io::Result<Peer>> {
+    ///
+    /// # Errors
+    /// When the runtime does not take the socket.
+    pub fn accept(self, allowed: Allowed) -> io::Result<ReceiverStream<io::Result<Peer>>> {
         let (accepted, peers) = mpsc::channel(1);
+        let listener = UnixListener::from_std(self.listener.try_clone()?)?;
         tokio::spawn(async move {
+            // Its file goes when nobody accepts any more.
+            let _socket = self;
             let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
             loop {
                 let permit = Arc::clone(&room).acquire_owned().await;
                 let Ok(permit) = permit else { return };
                 tokio::select! {
-                    peer = self.next(&allowed) => {
+                    peer = next(&listener, &allowed) => {
                         let peer = Peer { stream: peer, _permit: permit };
                         if accepted.send(Ok(peer)).await.is_err() { return }
                     }
@@ -120,20 +137,20 @@ impl Socket {
                 }
             }
         });
-        ReceiverStream::new(peers)
+        Ok(ReceiverStream::new(peers))
     }
+}
 
-    /// The next peer that may connect.
-    async fn next(&self, allowed: &Allowed) -> UnixStream {
-        loop {
-            match self.listener.accept().await {
-                Ok((stream, _)) if stream.peer_cred().is_ok_and(|peer| allowed.has(peer.uid())) => {
-                    return stream;
-                }
-                Ok(_) => {}
-                // Out of descriptors: others must end first, and asking at once again would only spin.
-                Err(_) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
+/// The next peer that may connect.
+async fn next(listener: &UnixListener, allowed: &Allowed) -> UnixStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) if stream.peer_cred().is_ok_and(|peer| allowed.has(peer.uid())) => {
+                return stream;
             }
+            Ok(_) => {}
+            // Out of descriptors: others must end first, and asking at once again would only spin.
+            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
         }
     }
 }

@@ -1,4 +1,5 @@
 //! A real signer process over a throw-away key store.
+#![allow(dead_code, reason = "each test program uses its part")]
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -62,8 +63,15 @@ impl Site {
 
     /// Starts a signer and waits until it answers.
     pub async fn start(&self, name: &str) -> Signer {
+        self.start_with(name, |_| ()).await
+    }
+
+    /// The same, with something about the process changed.
+    pub async fn start_with(&self, name: &str, change: impl FnOnce(&mut Command)) -> Signer {
         let socket = self.socket(name);
-        let child = self.command().arg("--socket").arg(&socket).stderr(Stdio::inherit()).spawn().unwrap();
+        let mut command = self.command();
+        change(command.arg("--socket").arg(&socket).stderr(Stdio::inherit()));
+        let child = command.spawn().unwrap();
         let mut signer = Signer { child, socket };
         signer.answers().await;
         signer

@@ -1,0 +1,132 @@
+//! Every act that the signer gives up, tried in a real child process.
+//!
+//! The acts of a confined process are tried by this test program itself, started again for the one test that is ignored.
+
+mod support;
+
+use std::fs;
+use std::io::ErrorKind;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+use support::{Site, generate, id};
+use trstctl_signer_protocol::v1::{Algorithm, HealthRequest};
+
+/// Names the folder of a child that is to confine itself.
+const FOLDER: &str = "TRSTCTL_TEST_CONFINED_TO";
+
+/// A user that is neither root nor nobody.
+const UNPRIVILEGED: u32 = 20_000;
+
+#[test]
+fn a_confined_process_reaches_its_key_store_and_nothing_else() {
+    let site = Site::new();
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "acts_of_a_confined_process", "--nocapture"])
+        .env(FOLDER, site.keystore())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&child.stdout);
+    assert!(
+        child.status.success() && said.contains("1 passed"),
+        "{said}{}",
+        String::from_utf8_lossy(&child.stderr)
+    );
+}
+
+#[test]
+#[ignore = "started by a_confined_process_reaches_its_key_store_and_nothing_else, in a process of its own"]
+fn acts_of_a_confined_process() {
+    let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else { return };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let outside = folder.parent().unwrap().join("kek");
+    let lacking = trstctl_signer::hardening::confine(&folder, &folder).join("; ");
+    if lacking.contains("no Landlock") {
+        return println!("nothing to test: {lacking}");
+    }
+    // What it may do.
+    fs::write(folder.join("a"), b"a").unwrap();
+    fs::hard_link(folder.join("a"), folder.join("b")).unwrap();
+    fs::remove_file(folder.join("a")).unwrap();
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+    // What it may not.
+    let refused = |act: &str, tried: std::io::Result<()>| {
+        assert_eq!(tried.map_err(|error| error.kind()), Err(ErrorKind::PermissionDenied), "{act}");
+    };
+    refused("read", fs::read(&outside).map(drop));
+    refused("read what all may read", fs::read("/etc/passwd").map(drop));
+    refused("list", fs::read_dir("/").map(drop));
+    refused("write", fs::write(&outside, b""));
+    refused("remove", fs::remove_file(&outside));
+    refused("link away", fs::hard_link(folder.join("b"), outside.with_file_name("c")));
+    refused("make a folder", fs::create_dir(folder.join("d")));
+    refused("run a program", Command::new("/bin/true").status().map(drop));
+    // An older Landlock says that it does not cover these.
+    if lacking.contains("in part only") {
+        return println!("files alone were tested: {lacking}");
+    }
+    assert_eq!(lacking, "");
+    refused("connect", TcpStream::connect(listener.local_addr().unwrap()).map(drop));
+    refused("listen", TcpListener::bind("127.0.0.1:0").map(drop));
+    let parent = rustix::process::getppid().unwrap();
+    let signal = rustix::process::kill_process(parent, rustix::process::Signal::CONT);
+    refused("signal another process", signal.map_err(Into::into));
+}
+
+#[tokio::test]
+async fn nobody_but_root_reads_the_memory_of_a_signer_and_it_leaves_no_core() {
+    let site = Site::new();
+    let is_root = rustix::process::geteuid().is_root();
+    if is_root {
+        for path in [site.folder.path().to_owned(), site.keystore(), site.kek()] {
+            chown(path, Some(UNPRIVILEGED), Some(UNPRIVILEGED)).unwrap();
+        }
+    }
+    let as_signer = |command: &mut Command| {
+        if is_root {
+            command.uid(UNPRIVILEGED).gid(UNPRIVILEGED);
+        }
+    };
+    let signer = site.start_with("a", as_signer).await;
+    let pid = signer.child.id();
+    for file in ["mem", "environ", "maps"] {
+        let mut reader = Command::new("head");
+        as_signer(reader.args(["-c", "1"]).arg(format!("/proc/{pid}/{file}")));
+        let read = reader.output().unwrap();
+        assert!(!read.status.success() && read.stdout.is_empty(), "{file} could be read");
+        assert!(String::from_utf8_lossy(&read.stderr).contains("Permission denied"), "{read:?}");
+    }
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    assert!(status.contains("NoNewPrivs:\t1\n"), "{status}");
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{core}");
+}
+
+#[tokio::test]
+async fn a_confined_signer_still_makes_keys_and_complains_only_of_its_kernel() {
+    let site = Site::new();
+    let signer = site.start("a").await;
+    let mut client = signer.client().await;
+    for (number, algorithm) in [(1, Algorithm::P256), (2, Algorithm::Rsa3072)] {
+        generate(&mut client, &id(number), algorithm).await.unwrap();
+    }
+    let health = client.health(HealthRequest {}).await.unwrap().into_inner();
+    assert_eq!(health.keys, 2);
+    assert!(health.degraded.iter().all(|lacking| lacking.contains("Landlock")), "{:?}", health.degraded);
+    // Whoever asks for all of it gets it, or no signer.
+    if health.degraded.is_empty() {
+        site.start_with("b", |command| {
+            command.arg("--require-hardening");
+        })
+        .await;
+    } else {
+        let mut command = site.command();
+        let ended = command.arg("--require-hardening").arg("--socket").arg(site.socket("b")).output().unwrap();
+        let said = String::from_utf8(ended.stderr).unwrap();
+        assert!(!ended.status.success() && said.contains("Landlock"), "{said}");
+    }
+}
