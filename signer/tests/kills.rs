@@ -50,3 +50,41 @@ async fn no_answered_key_is_lost_and_every_id_can_be_asked_for_again() {
     assert!(!names.iter().any(|(path, _)| path.to_string_lossy().ends_with(".pending")));
     assert!(site.check().status.success() && site.journal_verify().status.success());
 }
+
+#[tokio::test]
+async fn what_a_kill_left_pending_is_finished_when_the_journal_knows_it_and_removed_when_not() {
+    let site = Site::new();
+    let signer = site.start("a").await;
+    let mut client = signer.client().await;
+    let key = generate(&mut client, &id(1), Algorithm::P256).await.unwrap();
+    generate(&mut client, &id(2), Algorithm::P256).await.unwrap();
+    signer.kill();
+    let path = |number, ending| site.keystore().join(format!("{}{ending}", id(number)));
+    // Killed between the entry and the name; between the file and the entry; between the name and the removal.
+    std::fs::rename(path(1, ".key"), path(1, ".key.pending")).unwrap();
+    std::fs::copy(path(2, ".key"), path(3, ".key.pending")).unwrap();
+    std::fs::copy(path(2, ".key"), path(2, ".key.pending")).unwrap();
+    let signer = site.start("b").await;
+    let mut client = signer.client().await;
+    assert_eq!(public_key(&mut client, &id(1)).await.unwrap(), key);
+    let mut names: Vec<_> = support::files_of(&site.keystore()).into_iter().map(|(path, _)| path).collect();
+    names.retain(|path| !path.to_string_lossy().contains("journal"));
+    assert_eq!(names, [path(1, ".key"), path(2, ".key")]);
+    assert!(generate(&mut client, &id(3), Algorithm::P256).await.is_ok());
+}
+
+#[tokio::test]
+async fn an_id_is_never_used_again_also_when_its_file_is_gone() {
+    let site = Site::new();
+    let signer = site.start("a").await;
+    generate(&mut signer.client().await, &id(1), Algorithm::P256).await.unwrap();
+    signer.kill();
+    std::fs::remove_file(site.keystore().join(format!("{}.key", id(1)))).unwrap();
+    let signer = site.start("b").await;
+    let mut client = signer.client().await;
+    let refused = generate(&mut client, &id(1), Algorithm::P256).await.unwrap_err();
+    assert_eq!(refusal(&refused), "key_exists", "{refused}");
+    let refused = public_key(&mut client, &id(1)).await.unwrap_err();
+    assert_eq!(refusal(&refused), "unreadable_key", "{refused}");
+    assert!(!site.check().status.success(), "the journal against the key store");
+}
