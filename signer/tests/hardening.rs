@@ -125,7 +125,8 @@ async fn a_confined_signer_still_makes_keys_and_complains_only_of_its_kernel() {
         .await;
     } else {
         let mut command = site.command();
-        let ended = command.arg("--require-hardening").arg("--socket").arg(site.socket("b")).output().unwrap();
+        let ended =
+            command.arg("--require-hardening").arg("--socket").arg(site.socket("b")).output().unwrap();
         let said = String::from_utf8(ended.stderr).unwrap();
         assert!(!ended.status.success() && said.contains("Landlock"), "{said}");
     }

@@ -99,6 +99,7 @@ async fn a_file_under_another_name_is_no_other_key() {
     assert!(public_key(&mut client, &id(1)).await.is_ok());
     let refused = public_key(&mut client, &id(2)).await.unwrap_err();
     assert_eq!(refusal(&refused), "unreadable_key", "{refused}");
+    assert!(refused.message().contains("another id than its name"), "{refused}");
 }
 
 #[tokio::test]
