@@ -10,10 +10,11 @@ use trstctl_formats::Digest;
 use trstctl_formats::sealed_key::{Kek, KeyHeader};
 
 use crate::algorithm::{Algorithm, Purposes};
-use crate::journal::{Act, Journal, JournalFault};
+use crate::journal::{Act, Backwards, Journal, JournalFault, TreeHead};
 use crate::key_id::KeyId;
 use crate::key_store::{KeyFault, KeyStore, OpenKey, digest_of};
 use crate::private_key::{KeyRefused, PrivateKey};
+use crate::tree_head::LogName;
 
 /// Generation of a key that was never sealed again.
 const FIRST_GENERATION: u32 = 1;
@@ -63,6 +64,9 @@ pub enum KeyringFault {
     /// The journal.
     #[error(transparent)]
     Journal(#[from] JournalFault),
+    /// What was signed before forbids it.
+    #[error(transparent)]
+    Backwards(#[from] Backwards),
 }
 
 impl From<KeyRefused> for KeyringFault {
@@ -173,6 +177,28 @@ impl Keyring {
         let key = Arc::new(OpenKey { header, algorithm, purposes, public_key, private });
         self.share(vec![(id, Arc::clone(&key))], None);
         Ok(key)
+    }
+
+    /// Notes that a tree head is about to be signed. When this returns, it may be.
+    ///
+    /// # Errors
+    /// [`Backwards`]; every [`JournalFault`].
+    pub fn note_tree_head(
+        &mut self,
+        key_id: KeyId,
+        log: LogName,
+        head: TreeHead,
+        epoch: u64,
+        now: Timestamp,
+    ) -> Result<(), KeyringFault> {
+        let mut locked = self.journal.lock()?;
+        locked.facts().forwards(&log, &head, epoch)?;
+        let TreeHead { tree_size, root } = head;
+        let root = hex::encode(root);
+        locked.append(now, Act::TreeHeadSigned { key_id, log, tree_size, root, epoch })?;
+        drop(locked);
+        self.share(Vec::new(), None);
+        Ok(())
     }
 
     /// Shows others new keys and the present journal; a new list of keys that do not open replaces the old one.

@@ -16,6 +16,7 @@ mod private_key;
 mod serve;
 mod service;
 mod socket;
+mod tree_head;
 mod writer;
 
 use std::io::{self, Write};

@@ -6,14 +6,16 @@ use tonic::{Code, Request, Response, Status};
 use trstctl_signer_protocol::v1::signer_server::Signer;
 use trstctl_signer_protocol::v1::{
     GenerateKeyRequest, HealthRequest, HealthResponse, Key, ListKeysRequest, ListKeysResponse, ProbeRequest,
-    ProbeResponse, PublicKeyRequest,
+    ProbeResponse, PublicKeyRequest, SignTreeHeadRequest, SignTreeHeadResponse,
 };
 use trstctl_signer_protocol::{REFUSAL, probe_text, v1};
 
 use crate::algorithm::{Algorithm, BadPurposes, Purpose, Purposes};
+use crate::journal::{Backwards, TreeHead};
 use crate::key_id::KeyId;
 use crate::key_store::{KeyFault, OpenKey};
 use crate::keyring::{KeyringFault, Shared};
+use crate::tree_head::{self, LogName};
 use crate::writer::{Busy, Writer};
 
 /// Lengths of a nonce, in bytes.
@@ -67,6 +69,31 @@ impl Signer for Service {
         self.writer.look_again().await.map_err(|busy| of_busy(&busy))?.map_err(|fault| of_fault(&fault))?;
         let keys = self.shared.keys().iter().map(|key| to_wire(key)).collect();
         Ok(Response::new(ListKeysResponse { keys }))
+    }
+
+    async fn sign_tree_head(
+        &self,
+        request: Request<SignTreeHeadRequest>,
+    ) -> Result<Response<SignTreeHeadResponse>, Status> {
+        let request = request.into_inner();
+        let log: LogName =
+            request.log.parse().map_err(|error: tree_head::BadLogName| bad(&error.to_string()))?;
+        let root = request.root.try_into().map_err(|_| bad("a root has 32 bytes"))?;
+        let head = TreeHead { tree_size: request.tree_size, root };
+        let key = self.key(&request.key_id).await?;
+        if !key.purposes.each().any(|purpose| purpose == Purpose::TreeHeads) {
+            return Err(refused(
+                Code::PermissionDenied,
+                "wrong_purpose",
+                String::from("the key signs no tree heads"),
+            ));
+        }
+        let text = tree_head::text(&log, &head);
+        let id = KeyId::new(key.header.key_id);
+        let noted = self.writer.note_tree_head(id, log, head, request.epoch).await;
+        noted.map_err(|busy| of_busy(&busy))?.map_err(|fault| of_fault(&fault))?;
+        let signature = key.private.sign(&text).map_err(|error| of_fault(&KeyringFault::from(error)))?;
+        Ok(Response::new(SignTreeHeadResponse { text, signature }))
     }
 
     async fn probe(&self, request: Request<ProbeRequest>) -> Result<Response<ProbeResponse>, Status> {
@@ -131,11 +158,20 @@ fn of_fault(fault: &KeyringFault) -> Status {
         KeyringFault::Key(KeyFault::Sealed { .. } | KeyFault::Mismatch { .. }) => {
             (Code::FailedPrecondition, "unreadable_key")
         }
+        KeyringFault::Backwards(backwards) => (Code::FailedPrecondition, word_of(backwards)),
         KeyringFault::Key(KeyFault::Library(_) | KeyFault::Io { .. }) | KeyringFault::Journal(_) => {
             (Code::Unavailable, "unavailable")
         }
     };
     refused(code, word, fault.to_string())
+}
+
+fn word_of(backwards: &Backwards) -> &'static str {
+    match backwards {
+        Backwards::Smaller { .. } => "smaller_tree_head",
+        Backwards::OtherRoot { .. } => "other_root",
+        Backwards::OlderEpoch { .. } => "older_epoch",
+    }
 }
 
 /// A status whose metadata names the refusal.

@@ -9,9 +9,11 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::algorithm::{Algorithm, Purposes};
+use crate::journal::TreeHead;
 use crate::key_id::KeyId;
 use crate::key_store::OpenKey;
 use crate::keyring::{Keyring, KeyringFault};
+use crate::tree_head::LogName;
 
 /// Requests that may wait; more are told to come again.
 const QUEUED: usize = 256;
@@ -19,6 +21,7 @@ const QUEUED: usize = 256;
 /// What it is asked to do.
 enum Job {
     Generate(KeyId, Algorithm, Purposes, oneshot::Sender<Result<Arc<OpenKey>, KeyringFault>>),
+    NoteTreeHead(KeyId, LogName, TreeHead, u64, oneshot::Sender<Result<(), KeyringFault>>),
     LookAgain(oneshot::Sender<Result<(), KeyringFault>>),
 }
 
@@ -64,6 +67,20 @@ impl Writer {
         self.ask(|answer| Job::Generate(id, algorithm, purposes, answer)).await
     }
 
+    /// Notes that a tree head is about to be signed: [`Keyring::note_tree_head`].
+    ///
+    /// # Errors
+    /// [`Busy`].
+    pub async fn note_tree_head(
+        &self,
+        key: KeyId,
+        log: LogName,
+        head: TreeHead,
+        epoch: u64,
+    ) -> Result<Result<(), KeyringFault>, Busy> {
+        self.ask(|answer| Job::NoteTreeHead(key, log, head, epoch, answer)).await
+    }
+
     /// Opens what other signers of the store have made: [`Keyring::look_again`].
     ///
     /// # Errors
@@ -88,6 +105,9 @@ fn work(mut keyring: Keyring, mut waiting: mpsc::Receiver<Job>) {
         match job {
             Job::Generate(id, algorithm, purposes, answer) => {
                 drop(answer.send(keyring.generate(id, algorithm, purposes, Timestamp::now())));
+            }
+            Job::NoteTreeHead(key, log, head, epoch, answer) => {
+                drop(answer.send(keyring.note_tree_head(key, log, head, epoch, Timestamp::now())));
             }
             Job::LookAgain(answer) => drop(answer.send(keyring.look_again())),
         }

@@ -7,6 +7,7 @@ use trstctl_formats::Digest;
 
 use crate::algorithm::{Algorithm, Purposes};
 use crate::key_id::KeyId;
+use crate::tree_head::LogName;
 
 /// One line of the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +42,19 @@ pub enum Act {
         purposes: Purposes,
         /// SHA-256 of its public half (SPKI, DER), hexadecimal.
         public_key_sha256: String,
+    },
+    /// The head of a log's Merkle tree was signed, or was about to be.
+    TreeHeadSigned {
+        /// By which key.
+        key_id: KeyId,
+        /// Which log.
+        log: LogName,
+        /// Leaves.
+        tree_size: u64,
+        /// Root, hexadecimal.
+        root: String,
+        /// Fencing number of the leader that asked.
+        epoch: u64,
     },
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::entry::Act;
 use crate::algorithm::{Algorithm, Purposes};
 use crate::key_id::KeyId;
+use crate::tree_head::LogName;
 
 /// The fold of all entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,6 +14,57 @@ pub struct Facts {
     pub deployment_id: Option<[u8; 16]>,
     /// Every key that was ever made here.
     pub keys: BTreeMap<KeyId, KeyFacts>,
+    /// The last head of each log that was signed.
+    pub tree_heads: BTreeMap<LogName, TreeHead>,
+    /// The newest epoch that anybody asked with.
+    pub epoch: u64,
+}
+
+/// The head of a log's Merkle tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TreeHead {
+    /// Leaves.
+    pub tree_size: u64,
+    /// Root.
+    pub root: [u8; 32],
+}
+
+/// Why a tree head would go backwards.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Backwards {
+    /// Fewer leaves than before.
+    #[error(
+        "log {log} had {last} records when its head was last signed, and now {asked}: it lost some, or an older state was restored. \
+         Restore a backup that has them all"
+    )]
+    Smaller {
+        /// The log.
+        log: LogName,
+        /// Leaves asked for.
+        asked: u64,
+        /// Leaves of the last head.
+        last: u64,
+    },
+    /// As many leaves, and another root.
+    #[error(
+        "log {log} has another history than when its head of {tree_size} records was signed: compare it with a backup by `trstctl-dr prove`"
+    )]
+    OtherRoot {
+        /// The log.
+        log: LogName,
+        /// Leaves.
+        tree_size: u64,
+    },
+    /// Another leader came after the one that asks.
+    #[error(
+        "epoch {asked} is over: epoch {newest} has asked already, so another leader has taken over. Stop this one"
+    )]
+    OlderEpoch {
+        /// The epoch that asks.
+        asked: u64,
+        /// The newest one.
+        newest: u64,
+    },
 }
 
 /// What the journal says of a key.
@@ -39,6 +91,13 @@ impl Facts {
                 Err("a key is made a second time")
             }
             Act::KeyGenerated { public_key_sha256, .. } => bytes::<32>(public_key_sha256).map(drop),
+            Act::TreeHeadSigned { key_id, .. } if !self.keys.contains_key(key_id) => {
+                Err("its key was never made")
+            }
+            Act::TreeHeadSigned { log, tree_size, root, epoch, .. } => {
+                let head = TreeHead { tree_size: *tree_size, root: bytes(root)? };
+                self.forwards(log, &head, *epoch).map_err(|_| "a tree head goes backwards")
+            }
         }
     }
 
@@ -50,6 +109,30 @@ impl Facts {
                 let Ok(public_key_sha256) = bytes(&public_key_sha256) else { return };
                 self.keys.insert(key_id, KeyFacts { algorithm, purposes, public_key_sha256 });
             }
+            Act::TreeHeadSigned { log, tree_size, root, epoch, .. } => {
+                let Ok(root) = bytes(&root) else { return };
+                self.tree_heads.insert(log, TreeHead { tree_size, root });
+                self.epoch = epoch;
+            }
+        }
+    }
+
+    /// Whether a head may be signed after all that was signed before; the same one again may.
+    ///
+    /// # Errors
+    /// [`Backwards`].
+    pub fn forwards(&self, log: &LogName, head: &TreeHead, epoch: u64) -> Result<(), Backwards> {
+        if epoch < self.epoch {
+            return Err(Backwards::OlderEpoch { asked: epoch, newest: self.epoch });
+        }
+        match self.tree_heads.get(log) {
+            Some(last) if head.tree_size < last.tree_size => {
+                Err(Backwards::Smaller { log: log.clone(), asked: head.tree_size, last: last.tree_size })
+            }
+            Some(last) if head.tree_size == last.tree_size && head.root != last.root => {
+                Err(Backwards::OtherRoot { log: log.clone(), tree_size: head.tree_size })
+            }
+            _ => Ok(()),
         }
     }
 }

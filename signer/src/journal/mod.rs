@@ -14,5 +14,5 @@ mod file;
 mod head;
 
 pub use entry::Act;
-pub use facts::{Facts, KeyFacts};
+pub use facts::{Backwards, Facts, KeyFacts, TreeHead};
 pub use file::{Journal, JournalFault};
