@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-/// Holds sealed CA keys, and signs only what its policy and its journal allow.
+/// Holds sealed CA keys, and signs only what its journal allows.
 #[derive(Parser, Debug)]
 #[command(
     name = "trstctl-signer",

@@ -42,6 +42,15 @@ struct State {
     summary: Summary,
 }
 
+/// What becomes of an empty folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Empty {
+    /// A new store.
+    Begins,
+    /// It is no store.
+    IsRefused,
+}
+
 /// What Health says.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
@@ -76,16 +85,18 @@ impl From<KeyRefused> for KeyringFault {
 }
 
 impl Keyring {
-    /// Opens the store in this folder with all its keys; an empty folder becomes a new store.
+    /// Opens the store in this folder with all its keys; an empty folder becomes a new store, if that is wanted.
     ///
     /// A key that does not open is kept apart and named, and stops no other.
     ///
     /// # Errors
     /// A journal that is missing beside keys, or does not hold; a folder that cannot be read.
-    pub fn open(folder: &Path, kek: Kek, now: Timestamp) -> Result<Self, KeyringFault> {
+    pub fn open(folder: &Path, kek: Kek, empty: Empty, now: Timestamp) -> Result<Self, KeyringFault> {
         let store = KeyStore::new(folder);
         let journal = match Journal::open(folder) {
-            Err(JournalFault::Missing { .. }) if store.is_new()? => Journal::create(folder)?,
+            Err(JournalFault::Missing { .. }) if empty == Empty::Begins && store.is_new()? => {
+                Journal::create(folder)?
+            }
             journal => journal?,
         };
         let mut keyring =

@@ -67,7 +67,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Fault> {
 fn verify(args: &JournalArgs) -> Result<ExitCode, Fault> {
     let journal = Journal::open(&args.keystore)?;
     let (entries, keys) = (journal.entries(), journal.facts().keys.len());
-    writeln!(io::stdout(), "The journal holds: {entries} entries, {keys} keys, head {}.", journal.head())?;
+    writeln!(io::stdout(), "The journal holds. Entries: {entries}; keys: {keys}; head: {}.", journal.head())?;
     Ok(ExitCode::SUCCESS)
 }
 

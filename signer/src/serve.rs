@@ -13,7 +13,7 @@ use crate::Fault;
 use crate::args::Serve;
 use crate::hardening;
 use crate::kek_file;
-use crate::keyring::Keyring;
+use crate::keyring::{Empty, Keyring};
 use crate::service::Service;
 use crate::socket::{Allowed, Socket};
 use crate::writer::Writer;
@@ -34,7 +34,8 @@ const MAX_STREAMS: u32 = 64;
 pub(crate) fn run(args: &Serve) -> Result<ExitCode, Fault> {
     let mut lacking = hardening::keep_memory_private();
     let kek = kek_file::read(&args.kek)?;
-    let keyring = Keyring::open(&args.keystore, kek.kek, Timestamp::now())?;
+    let empty = if args.check { Empty::IsRefused } else { Empty::Begins };
+    let keyring = Keyring::open(&args.keystore, kek.kek, empty, Timestamp::now())?;
     let Some(path) = args.socket.as_deref().filter(|_| !args.check) else {
         say(kek.warning.iter().chain(&keyring.shared().unreadable()));
         return checked(&keyring);
@@ -68,9 +69,9 @@ fn checked(keyring: &Keyring) -> Result<ExitCode, Fault> {
     let (summary, unreadable) = (shared.summary(), shared.unreadable().len());
     writeln!(
         io::stdout(),
-        "{} keys open with KEK {}, {unreadable} do not; the journal holds with {} entries.",
-        shared.keys().len(),
+        "KEK: {}. Keys that it opens: {}; that it does not, or that are missing: {unreadable}. The journal holds; entries: {}.",
         summary.kek_id,
+        shared.keys().len(),
         summary.journal_entries
     )?;
     Ok(if unreadable == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })

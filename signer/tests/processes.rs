@@ -116,6 +116,15 @@ async fn a_store_with_keys_and_without_its_journal_does_not_start_anew() {
     assert_eq!(files_of(&site.keystore()), files);
 }
 
+#[test]
+fn a_check_makes_no_store_of_an_empty_folder() {
+    let site = Site::new();
+    let checked = site.check();
+    let said = String::from_utf8(checked.stderr).unwrap();
+    assert!(!checked.status.success() && said.contains("no journal"), "{said}");
+    assert!(files_of(&site.keystore()).is_empty());
+}
+
 #[tokio::test]
 async fn a_stop_drains_and_removes_the_socket() {
     let site = Site::new();
@@ -179,7 +188,7 @@ async fn a_kek_file_has_32_bytes_may_be_a_link_and_is_best_read_by_one_user() {
     let site = Site::new();
     for bytes in [&[7; 31][..], &[7; 33], b"", &[b"07".repeat(32), b"\n".to_vec()].concat()] {
         site.put_kek(bytes, 0o400);
-        let checked = site.check();
+        let checked = site.command().arg("--socket").arg(site.socket("x")).output().unwrap();
         let said = String::from_utf8(checked.stderr).unwrap();
         assert!(!checked.status.success() && said.contains("exactly 32 bytes"), "{said}");
         assert!(files_of(&site.keystore()).is_empty(), "nothing is made for a wrong KEK");

@@ -36,10 +36,10 @@ pub struct Journal {
 /// Why the journal cannot be used. The signer then signs nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalFault {
-    /// There is none, beside keys that were made with one.
+    /// There is none.
     #[error(
-        "the key store has keys and no journal ({}): what they signed is unknown, and nothing will be signed. \
-         Restore the journal from the same backup as the keys",
+        "there is no journal {}: is this the folder of a key store? If it holds keys, what they signed is unknown, and nothing \
+         will be signed: restore the journal from the same backup as the keys",
         path.display()
     )]
     Missing {
