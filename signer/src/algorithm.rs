@@ -94,9 +94,14 @@ impl Purposes {
         self.0
     }
 
+    /// Whether this is one of them.
+    pub fn has(self, purpose: Purpose) -> bool {
+        self.0 & purpose.bit() != 0
+    }
+
     /// One after the other.
     pub fn each(self) -> impl Iterator<Item = Purpose> {
-        Purpose::ALL.into_iter().filter(move |purpose| self.0 & purpose.bit() != 0)
+        Purpose::ALL.into_iter().filter(move |purpose| self.has(*purpose))
     }
 }
 

@@ -1,12 +1,12 @@
 //! The file that holds the KEK: 32 bytes, nothing else.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use trstctl_formats::sealed_key::Kek;
-use zeroize::Zeroize;
+use zeroize::Zeroizing;
 
 /// Why there is no KEK.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +14,14 @@ pub enum KekFault {
     /// Another length.
     #[error("the KEK file {} has not exactly 32 bytes: is it the right file, and is it raw, without a newline?", .0.display())]
     Length(PathBuf),
+    /// Others may read it, or change what it is.
+    #[error("the KEK file {} is {what}: give it mode 0400 and this user, in a folder of its own", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What about it.
+        what: String,
+    },
     /// The operating system refuses.
     #[error("the KEK file {} cannot be read: {source}", path.display())]
     Io {
@@ -24,35 +32,38 @@ pub enum KekFault {
     },
 }
 
-/// A KEK, and what about its file should be better.
-pub struct KekFile {
-    /// The key.
-    pub kek: Kek,
-    /// A sentence, when others may read the file.
-    pub warning: Option<String>,
-}
-
-/// Reads the KEK. Symbolic links are followed: Kubernetes mounts secrets so.
+/// Reads the KEK: a regular file, not a link out of its folder, not readable by group or others, but for a mounted secret that root
+/// owns, with mode 0440 (spec/control-plane.md). A link within its folder is followed: Kubernetes mounts secrets so.
 ///
 /// # Errors
 /// Every [`KekFault`]; a missing file is one, and never a reason to make a new KEK.
-pub fn read(path: &Path) -> Result<KekFile, KekFault> {
+pub fn read(path: &Path) -> Result<Kek, KekFault> {
     let failed = |source| KekFault::Io { path: path.to_owned(), source };
     let mut file = File::open(path).map_err(failed)?;
-    let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o7777;
-    let mut bytes = [0; 32];
-    let whole = file.read_exact(&mut bytes);
-    let more = whole.is_ok() && file.read(&mut [0]).map_err(failed)? > 0;
-    match whole {
-        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(failed(error)),
-        Err(_) => return Err(KekFault::Length(path.to_owned())),
-        Ok(()) if more => return Err(KekFault::Length(path.to_owned())),
-        Ok(()) => {}
+    check(path, &file.metadata().map_err(failed)?)
+        .map_err(|what| KekFault::Open { path: path.to_owned(), what })?;
+    let real = path.canonicalize().map_err(failed)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !real.starts_with(folder.canonicalize().map_err(failed)?) {
+        let what = format!("a link out of its folder, to {}", real.display());
+        return Err(KekFault::Open { path: path.to_owned(), what });
     }
-    let kek = Kek::new(bytes);
-    bytes.zeroize();
-    let warning = (mode & 0o077 != 0).then(|| {
-        format!("others may read the KEK file {} (mode {mode:04o}): give it mode 0400", path.display())
-    });
-    Ok(KekFile { kek, warning })
+    let mut bytes = Zeroizing::new([0; 32]);
+    match file.read_exact(&mut *bytes) {
+        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(failed(error)),
+        Ok(()) if file.read(&mut [0]).map_err(failed)? == 0 => Ok(Kek::new(*bytes)),
+        _ => Err(KekFault::Length(path.to_owned())),
+    }
+}
+
+fn check(path: &Path, found: &Metadata) -> Result<(), String> {
+    if !found.is_file() {
+        return Err(String::from("no regular file"));
+    }
+    let mode = found.mode() & 0o7777;
+    let is_mounted = found.uid() == 0 && mode & 0o077 == 0o040 && path.is_symlink();
+    if mode & 0o077 != 0 && !is_mounted {
+        return Err(format!("open to others (mode {mode:04o})"));
+    }
+    Ok(())
 }

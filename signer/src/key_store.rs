@@ -9,9 +9,10 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FlockOperation, flock};
 use sha2::{Digest as _, Sha256};
 use trstctl_formats::Digest;
-use trstctl_formats::sealed_key::{Kek, KeyHeader, SealedKey, SealedKeyFault, seal};
+use trstctl_formats::sealed_key::{Kek, KekId, KeyHeader, SealedKey, SealedKeyFault, seal};
 use zeroize::Zeroizing;
 
 use crate::algorithm::{Algorithm, Purposes};
@@ -55,6 +56,19 @@ pub enum KeyFault {
     /// There is one already, or was.
     #[error("key {0} exists already, and a key is never overwritten: choose another id")]
     Exists(KeyId),
+    /// The store belongs to another KEK.
+    #[error(
+        "key {id} of this store is sealed under the KEK {sealed}, and this signer holds {given}: a new key would be sealed under the \
+         wrong one. Start the signer with the KEK of the store"
+    )]
+    WrongKek {
+        /// A key of the store.
+        id: KeyId,
+        /// What opens it.
+        sealed: KekId,
+        /// What the signer holds.
+        given: KekId,
+    },
     /// The sealed file does not open.
     #[error("key {id} cannot be opened: {fault}")]
     Sealed {
@@ -182,7 +196,7 @@ impl KeyStore {
     /// Gives a staged key, which the journal knows now, its name.
     ///
     /// # Errors
-    /// [`KeyFault::Exists`] when somebody else made a file of that name; [`KeyFault::Io`].
+    /// [`KeyFault::Exists`] when a file of that name is there; [`KeyFault::Io`].
     pub fn publish(&self, staged: &Staged) -> Result<(), KeyFault> {
         match fs::hard_link(&staged.pending, &staged.named) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -191,35 +205,60 @@ impl KeyStore {
             linked => linked.map_err(io_fault(&staged.named, "linked"))?,
         }
         self.sync()?;
-        fs::remove_file(&staged.pending).map_err(io_fault(&staged.pending, "removed"))
-    }
-
-    /// Takes the pending name away.
-    fn discard(&self, staged: &Staged) {
-        // What cannot be removed now, the next start removes.
+        // What cannot be removed now, the next settling removes.
         let _ = fs::remove_file(&staged.pending);
+        Ok(())
     }
 
-    /// Finishes what a crash interrupted: a pending key that the journal knows gets its name, any other was never spoken of, and
-    /// goes. Call it while no other signer makes keys, under the journal's lock or at start.
+    /// Finishes what a crash interrupted: a pending key that the journal knows gets its name; one that it does not know was never
+    /// spoken of, and goes. Whatever is neither stays as it is, for a person to look at. The caller holds the journal's lock.
     ///
     /// # Errors
-    /// [`KeyFault::Io`].
+    /// [`KeyFault::Io`] when the folder cannot be listed. A single key that cannot be settled stops no other.
     pub fn settle(&self, facts: &Facts) -> Result<(), KeyFault> {
         for id in self.names_ending_in(PENDING)? {
             let staged = Staged { id, pending: self.path(id, PENDING), named: self.path(id, ENDING) };
-            let is_known = facts.keys.get(&id).is_some_and(|known| is_file_of(&staged.pending, id, known));
-            match self.publish_if(is_known, &staged) {
-                // Interrupted between link and removal.
-                Err(KeyFault::Exists(_)) | Ok(()) => self.discard(&staged),
-                failed => return failed,
+            let is_done = match facts.keys.get(&id) {
+                None => true,
+                Some(known) if is_file_of(&staged.pending, id, known) => match self.publish(&staged) {
+                    // Interrupted between link and removal.
+                    Err(KeyFault::Exists(_)) => same_bytes(&staged),
+                    published => published.is_ok(),
+                },
+                Some(_) => false,
+            };
+            if is_done {
+                // Tried again at the next settling.
+                let _ = fs::remove_file(&staged.pending);
             }
         }
         Ok(())
     }
 
-    fn publish_if(&self, is_known: bool, staged: &Staged) -> Result<(), KeyFault> {
-        if is_known { self.publish(staged) } else { Ok(()) }
+    /// A key of the store that another KEK sealed, and which.
+    ///
+    /// # Errors
+    /// [`KeyFault::Io`].
+    pub fn of_another_kek(&self, kek: &Kek) -> Result<Option<(KeyId, KekId)>, KeyFault> {
+        for id in self.ids()? {
+            let bytes = read(&self.path(id, ENDING), id)?;
+            let sealed = SealedKey::read(&bytes).ok().map(|sealed| sealed.kek_id());
+            if let Some(other) = sealed.filter(|sealed| *sealed != kek.id()) {
+                return Ok(Some((id, other)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Locks the folder, against others that would begin a store in it at the same time.
+    ///
+    /// # Errors
+    /// [`KeyFault::Io`].
+    pub fn lock(&self) -> Result<File, KeyFault> {
+        let failed = io_fault(&self.folder, "locked");
+        let folder = File::open(&self.folder).map_err(&failed)?;
+        flock(&folder, FlockOperation::LockExclusive).map_err(|error| failed(error.into()))?;
+        Ok(folder)
     }
 
     fn sync(&self) -> Result<(), KeyFault> {
@@ -251,6 +290,12 @@ fn is_file_of(path: &Path, id: KeyId, known: &KeyFacts) -> bool {
     sealed.is_ok_and(|sealed| {
         sealed.header().key_id == id.bytes() && sealed.header().public_key_sha256.0 == known.public_key_sha256
     })
+}
+
+/// Whether the file with the name is the pending one.
+fn same_bytes(staged: &Staged) -> bool {
+    let both = [&staged.pending, &staged.named].map(|path| read(path, staged.id).ok());
+    both[0].is_some() && both[0] == both[1]
 }
 
 fn read(path: &Path, id: KeyId) -> Result<Vec<u8>, KeyFault> {

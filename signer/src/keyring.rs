@@ -10,7 +10,7 @@ use trstctl_formats::Digest;
 use trstctl_formats::sealed_key::{Kek, KeyHeader};
 
 use crate::algorithm::{Algorithm, Purposes};
-use crate::journal::{Act, Backwards, Journal, JournalFault, TreeHead};
+use crate::journal::{Access, Act, Backwards, Facts, Journal, JournalFault, TreeHead};
 use crate::key_id::KeyId;
 use crate::key_store::{KeyFault, KeyStore, OpenKey, digest_of};
 use crate::private_key::{KeyRefused, PrivateKey};
@@ -42,13 +42,13 @@ struct State {
     summary: Summary,
 }
 
-/// What becomes of an empty folder.
+/// What a store is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Empty {
-    /// A new store.
-    Begins,
-    /// It is no store.
-    IsRefused,
+pub enum Opening {
+    /// An empty folder becomes a store, and what a crash interrupted is finished.
+    ToServe,
+    /// Nothing is written.
+    ToCheck,
 }
 
 /// What Health says.
@@ -62,6 +62,8 @@ pub struct Summary {
     pub journal_entries: u64,
     /// SHA-256 of the last one.
     pub journal_head: Option<Digest>,
+    /// The newest epoch that anything was signed with.
+    pub epoch: u64,
 }
 
 /// Why the keyring cannot do what it was asked for.
@@ -85,24 +87,33 @@ impl From<KeyRefused> for KeyringFault {
 }
 
 impl Keyring {
-    /// Opens the store in this folder with all its keys; an empty folder becomes a new store, if that is wanted.
+    /// Opens the store in this folder with all its keys.
     ///
     /// A key that does not open is kept apart and named, and stops no other.
     ///
     /// # Errors
     /// A journal that is missing beside keys, or does not hold; a folder that cannot be read.
-    pub fn open(folder: &Path, kek: Kek, empty: Empty, now: Timestamp) -> Result<Self, KeyringFault> {
+    pub fn open(folder: &Path, kek: Kek, opening: Opening, now: Timestamp) -> Result<Self, KeyringFault> {
         let store = KeyStore::new(folder);
-        let journal = match Journal::open(folder) {
-            Err(JournalFault::Missing { .. }) if empty == Empty::Begins && store.is_new()? => {
-                Journal::create(folder)?
+        let journal = match opening {
+            Opening::ToCheck => Journal::open(folder, Access::Read)?,
+            Opening::ToServe => {
+                // Of two signers that begin one store, the second finds what the first has made.
+                let _alone = store.lock()?;
+                match Journal::open(folder, Access::Write) {
+                    Err(JournalFault::Missing { .. }) if store.is_new()? => Journal::create(folder)?,
+                    journal => journal?,
+                }
             }
-            journal => journal?,
         };
-        let mut keyring =
-            Self { store, kek, journal, deployment_id: [0; 16], shared: Arc::new(Shared::default()) };
-        keyring.settle(now)?;
-        keyring.look_again()?;
+        let deployment_id = journal.facts().deployment_id.unwrap_or_default();
+        let mut keyring = Self { store, kek, journal, deployment_id, shared: Arc::new(Shared::default()) };
+        if opening == Opening::ToServe {
+            keyring.begin(now)?;
+            keyring.look_again()?;
+        } else {
+            keyring.look()?;
+        }
         Ok(keyring)
     }
 
@@ -111,45 +122,43 @@ impl Keyring {
         Arc::clone(&self.shared)
     }
 
-    /// Begins a new store's journal, and finishes what a crash interrupted.
-    fn settle(&mut self, now: Timestamp) -> Result<(), KeyringFault> {
+    /// Gives a new store its first entry.
+    fn begin(&mut self, now: Timestamp) -> Result<(), KeyringFault> {
         let mut locked = self.journal.lock()?;
         if locked.facts().deployment_id.is_none() && self.store.is_new()? {
             let deployment_id = hex::encode(random::<16>()?);
             locked.append(now, Act::StoreCreated { deployment_id })?;
         }
-        self.store.settle(locked.facts())?;
         self.deployment_id = locked.facts().deployment_id.unwrap_or_default();
         Ok(())
     }
 
-    /// Opens the keys of the store that are not open yet: another signer may have made them.
+    /// Opens the keys of the store that are not open yet: another signer may have made them, or begun to.
     ///
     /// # Errors
     /// Every [`JournalFault`]; a folder that cannot be listed.
     pub fn look_again(&mut self) -> Result<(), KeyringFault> {
-        drop(self.journal.lock()?);
-        let (mut found, mut unreadable) = (Vec::new(), BTreeMap::new());
-        for id in self.store.ids()?.into_iter().filter(|id| self.shared.key(*id).is_none()) {
-            match self.store.open(id, &self.kek, self.journal.facts()) {
-                Ok(key) => found.push((id, Arc::new(key))),
-                Err(fault) => drop(unreadable.insert(id, fault.to_string())),
-            }
-        }
-        for id in self.journal.facts().keys.keys().filter(|id| !found.iter().any(|(key, _)| key == *id)) {
-            if self.shared.key(*id).is_none() && !unreadable.contains_key(id) {
-                unreadable
-                    .insert(*id, format!("the journal knows key {id}, and the key store has no file for it"));
-            }
-        }
-        self.share(found, Some(unreadable));
+        let locked = self.journal.lock()?;
+        self.store.settle(locked.facts())?;
+        // Still locked: what is listed is what the journal knows.
+        let found = look(&self.store, &self.kek, &self.shared, locked.facts())?;
+        drop(locked);
+        self.share(found.0, Some(found.1));
+        Ok(())
+    }
+
+    /// The same for a store that nothing is written to.
+    fn look(&self) -> Result<(), KeyringFault> {
+        let found = look(&self.store, &self.kek, &self.shared, self.journal.facts())?;
+        self.share(found.0, Some(found.1));
         Ok(())
     }
 
     /// Makes a key. When this returns, key and entry are durable.
     ///
     /// # Errors
-    /// [`KeyFault::Exists`] when the id was ever used; what the store or the journal refuses, and then there is no key.
+    /// [`KeyFault::Exists`] when the id was ever used; [`KeyFault::WrongKek`]; what the store or the journal refuses: then it may
+    /// be that the key is there all the same, and asking for it tells.
     pub fn generate(
         &mut self,
         id: KeyId,
@@ -157,6 +166,10 @@ impl Keyring {
         purposes: Purposes,
         now: Timestamp,
     ) -> Result<Arc<OpenKey>, KeyringFault> {
+        // An RSA key takes its time, and is not made in vain.
+        if self.journal.facts().keys.contains_key(&id) {
+            return Err(KeyFault::Exists(id).into());
+        }
         let private = PrivateKey::generate(algorithm)?;
         let public_key = private.public_key()?;
         let header = KeyHeader {
@@ -177,12 +190,13 @@ impl Keyring {
         if locked.facts().keys.contains_key(&id) {
             return Err(KeyFault::Exists(id).into());
         }
-        let staged = self.store.stage(id, &self.kek, &header, &random()?, &private)?;
-        if let Err(fault) = locked.append(now, act) {
-            // Whether the entry stands all the same, the facts say.
-            self.store.settle(locked.facts())?;
-            return Err(fault.into());
+        self.store.settle(locked.facts())?;
+        if let Some((id, sealed)) = self.store.of_another_kek(&self.kek)? {
+            return Err(KeyFault::WrongKek { id, sealed, given: self.kek.id() }.into());
         }
+        let staged = self.store.stage(id, &self.kek, &header, &random()?, &private)?;
+        // When this fails, whether the entry stands is known when the journal is read next; until then the key stays pending.
+        locked.append(now, act)?;
         self.store.publish(&staged)?;
         drop(locked);
         let key = Arc::new(OpenKey { header, algorithm, purposes, public_key, private });
@@ -204,6 +218,10 @@ impl Keyring {
     ) -> Result<(), KeyringFault> {
         let mut locked = self.journal.lock()?;
         locked.facts().forwards(&log, &head, epoch)?;
+        let facts = locked.facts();
+        if (facts.tree_heads.get(&log), facts.epoch) == (Some(&head), epoch) {
+            return Ok(());
+        }
         let TreeHead { tree_size, root } = head;
         let root = hex::encode(root);
         locked.append(now, Act::TreeHeadSigned { key_id, log, tree_size, root, epoch })?;
@@ -224,6 +242,7 @@ impl Keyring {
             kek_id: self.kek.id().to_string(),
             journal_entries: self.journal.entries(),
             journal_head: Some(self.journal.head()),
+            epoch: self.journal.facts().epoch,
         };
     }
 }
@@ -253,6 +272,25 @@ impl Shared {
     pub fn summary(&self) -> Summary {
         self.state.read().unwrap_or_else(PoisonError::into_inner).summary.clone()
     }
+}
+
+/// Keys that were found, and those that do not open, with the reason.
+type Found = (Vec<(KeyId, Arc<OpenKey>)>, BTreeMap<KeyId, String>);
+
+/// Opens the keys that are not open yet, and holds the journal against the store.
+fn look(store: &KeyStore, kek: &Kek, shared: &Shared, facts: &Facts) -> Result<Found, KeyringFault> {
+    let (mut found, mut unreadable) = (Vec::new(), BTreeMap::new());
+    let ids = store.ids()?;
+    for id in ids.iter().copied().filter(|id| shared.key(*id).is_none()) {
+        match store.open(id, kek, facts) {
+            Ok(key) => found.push((id, Arc::new(key))),
+            Err(fault) => drop(unreadable.insert(id, fault.to_string())),
+        }
+    }
+    for id in facts.keys.keys().filter(|id| ids.binary_search(id).is_err()) {
+        unreadable.insert(*id, format!("the journal knows key {id}, and the key store has no file for it"));
+    }
+    Ok((found, unreadable))
 }
 
 fn random<const N: usize>() -> Result<[u8; N], KeyRefused> {

@@ -23,7 +23,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use args::{Cli, Command, JournalArgs, JournalCommand};
-use journal::{Journal, JournalFault};
+use journal::{Access, Journal, JournalFault};
 
 /// Why a command ended; said once, to whoever started the process.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +65,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Fault> {
 }
 
 fn verify(args: &JournalArgs) -> Result<ExitCode, Fault> {
-    let journal = Journal::open(&args.keystore)?;
+    let journal = Journal::open(&args.keystore, Access::Read)?;
     let (entries, keys) = (journal.entries(), journal.facts().keys.len());
     writeln!(io::stdout(), "The journal holds. Entries: {entries}; keys: {keys}; head: {}.", journal.head())?;
     Ok(ExitCode::SUCCESS)

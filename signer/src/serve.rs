@@ -13,7 +13,7 @@ use crate::Fault;
 use crate::args::Serve;
 use crate::hardening;
 use crate::kek_file;
-use crate::keyring::{Empty, Keyring};
+use crate::keyring::{Keyring, Opening};
 use crate::service::Service;
 use crate::socket::{Allowed, Socket};
 use crate::writer::Writer;
@@ -34,25 +34,26 @@ const MAX_STREAMS: u32 = 64;
 pub(crate) fn run(args: &Serve) -> Result<ExitCode, Fault> {
     let mut lacking = hardening::keep_memory_private();
     let kek = kek_file::read(&args.kek)?;
-    let empty = if args.check { Empty::IsRefused } else { Empty::Begins };
-    let keyring = Keyring::open(&args.keystore, kek.kek, empty, Timestamp::now())?;
+    let opening = if args.check { Opening::ToCheck } else { Opening::ToServe };
+    let keyring = Keyring::open(&args.keystore, kek, opening, Timestamp::now())?;
     let Some(path) = args.socket.as_deref().filter(|_| !args.check) else {
-        say(kek.warning.iter().chain(&keyring.shared().unreadable()));
+        say(&keyring.shared().unreadable());
         return checked(&keyring);
     };
-    let socket = Socket::bind(path)?;
+    let allowed = Allowed::new(args.allow_uid.iter().copied())?;
+    let socket = Socket::bind(path, &allowed)?;
     // Before the first thread: it covers those that are started behind it.
     lacking.extend(hardening::confine(&args.keystore, socket.folder()));
     if args.require_hardening && !lacking.is_empty() {
         return Err(Fault::Unprotected(lacking));
     }
-    let degraded: Vec<String> = kek.warning.into_iter().chain(lacking).collect();
-    say(degraded.iter().chain(&keyring.shared().unreadable()));
+    say(&lacking);
+    say(&keyring.shared().unreadable());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let shared = keyring.shared();
     let (writer, thread) = Writer::start(keyring)?;
-    let service = Service::new(writer, shared, degraded);
-    runtime.block_on(answer(socket, Allowed::new(args.allow_uid.iter().copied()), service))?;
+    let service = Service::new(writer, shared, lacking);
+    runtime.block_on(answer(&socket, allowed, service))?;
     // The last sender went with the service; what the thread has begun, it ends.
     runtime.shutdown_background();
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -60,8 +61,8 @@ pub(crate) fn run(args: &Serve) -> Result<ExitCode, Fault> {
 }
 
 /// Tells who started the process what is not as it should be.
-fn say<'a>(findings: impl Iterator<Item = &'a String>) {
-    findings.for_each(|finding| eprintln!("trstctl-signer: {finding}"));
+fn say(findings: &[String]) {
+    findings.iter().for_each(|finding| eprintln!("trstctl-signer: {finding}"));
 }
 
 fn checked(keyring: &Keyring) -> Result<ExitCode, Fault> {
@@ -77,7 +78,7 @@ fn checked(keyring: &Keyring) -> Result<ExitCode, Fault> {
     Ok(if unreadable == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn answer(socket: Socket, allowed: Allowed, service: Service) -> Result<(), Fault> {
+async fn answer(socket: &Socket, allowed: Allowed, service: Service) -> Result<(), Fault> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

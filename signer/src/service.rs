@@ -57,6 +57,9 @@ impl Signer for Service {
         let algorithm = u8::try_from(request.algorithm).ok().and_then(Algorithm::of);
         let algorithm = algorithm.ok_or_else(|| bad("the algorithm is unknown"))?;
         let purposes = purposes(&request).map_err(|error| bad(&error.to_string()))?;
+        if purposes.has(Purpose::TreeHeads) && algorithm != Algorithm::Ed25519 {
+            return Err(bad("a key for tree heads is an Ed25519 key"));
+        }
         let made = self.writer.generate(id, algorithm, purposes).await.map_err(|busy| of_busy(&busy))?;
         Ok(Response::new(to_wire(&*made.map_err(|fault| of_fault(&fault))?)))
     }
@@ -81,7 +84,7 @@ impl Signer for Service {
         let root = request.root.try_into().map_err(|_| bad("a root has 32 bytes"))?;
         let head = TreeHead { tree_size: request.tree_size, root };
         let key = self.key(&request.key_id).await?;
-        if !key.purposes.each().any(|purpose| purpose == Purpose::TreeHeads) {
+        if !key.purposes.has(Purpose::TreeHeads) {
             return Err(refused(
                 Code::PermissionDenied,
                 "wrong_purpose",
@@ -115,6 +118,7 @@ impl Signer for Service {
             kek_id: summary.kek_id,
             keys: self.shared.keys().len() as u64,
             journal_entries: summary.journal_entries,
+            epoch: summary.epoch,
             journal_head: summary.journal_head.map(|head| head.0.to_vec()).unwrap_or_default(),
             degraded: [self.degraded.clone(), self.shared.unreadable()].concat(),
         }))
@@ -158,6 +162,7 @@ fn of_fault(fault: &KeyringFault) -> Status {
         KeyringFault::Key(KeyFault::Sealed { .. } | KeyFault::Mismatch { .. }) => {
             (Code::FailedPrecondition, "unreadable_key")
         }
+        KeyringFault::Key(KeyFault::WrongKek { .. }) => (Code::FailedPrecondition, "wrong_kek"),
         KeyringFault::Backwards(backwards) => (Code::FailedPrecondition, word_of(backwards)),
         KeyringFault::Key(KeyFault::Library(_) | KeyFault::Io { .. }) | KeyringFault::Journal(_) => {
             (Code::Unavailable, "unavailable")

@@ -1,16 +1,16 @@
 //! The Unix socket: made for its owner alone, and open only to the users that may sign.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixListener as StdListener;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use rustix::fs::Mode;
+use rustix::fs::{FlockOperation, Mode, flock};
 use rustix::process::{geteuid, umask};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{UnixListener, UnixStream};
@@ -43,6 +43,9 @@ pub enum SocketFault {
         /// Its owner.
         owner: u32,
     },
+    /// Processes of other user namespaces have this signer's user.
+    #[error("the signer must not run as user {OVERFLOW_UID}: give it a user of its own")]
+    Nobody,
     /// Another signer answers there.
     #[error("another signer answers on {}: stop it first, or choose another socket", .0.display())]
     InUse(PathBuf),
@@ -66,10 +69,24 @@ pub enum SocketFault {
 pub struct Allowed(BTreeSet<u32>);
 
 impl Allowed {
-    /// The signer's own user and these; 65534 is left out whoever names it.
-    pub fn new(uids: impl IntoIterator<Item = u32>) -> Self {
-        let own = geteuid().as_raw();
-        Self(uids.into_iter().chain([own]).filter(|uid| *uid != OVERFLOW_UID).collect())
+    /// The signer's own user and these.
+    ///
+    /// # Errors
+    /// [`SocketFault::Nobody`] for 65534.
+    pub fn new(uids: impl IntoIterator<Item = u32>) -> Result<Self, SocketFault> {
+        let uids: BTreeSet<u32> = uids.into_iter().chain([geteuid().as_raw()]).collect();
+        if uids.contains(&OVERFLOW_UID) { Err(SocketFault::Nobody) } else { Ok(Self(uids)) }
+    }
+
+    /// What the socket's permissions must refuse: everything to others, unless another user may connect; who that is, the
+    /// kernel says at each connection.
+    fn mask(&self) -> u32 {
+        if self.0.len() == 1 { 0o177 } else { 0o111 }
+    }
+
+    /// Which permissions of the folder are too many: without other users all of theirs, else to write.
+    fn too_open(&self) -> u32 {
+        if self.0.len() == 1 { 0o077 } else { 0o022 }
     }
 
     fn has(&self, uid: u32) -> bool {
@@ -81,6 +98,8 @@ impl Allowed {
 pub struct Socket {
     path: PathBuf,
     listener: StdListener,
+    /// Whoever holds this lock may remove the socket: nobody else answers on it.
+    _lock: File,
 }
 
 impl Socket {
@@ -88,22 +107,23 @@ impl Socket {
     ///
     /// # Errors
     /// Every [`SocketFault`].
-    pub fn bind(path: &Path) -> Result<Self, SocketFault> {
+    pub fn bind(path: &Path, allowed: &Allowed) -> Result<Self, SocketFault> {
         if path.as_os_str().len() > MAX_PATH_BYTES {
             return Err(SocketFault::TooLong(path.to_owned()));
         }
         let failed = |act| move |source| SocketFault::Io { path: path.to_owned(), act, source };
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            own_folder(folder)?;
+            own_folder(folder, allowed)?;
         }
+        let lock = lock(path)?;
         remove_stale(path)?;
         // Nobody may connect between bind and chmod.
-        let before = umask(Mode::from_raw_mode(0o177));
+        let before = umask(Mode::from_raw_mode(allowed.mask()));
         let bound = StdListener::bind(path);
         umask(before);
         let listener = bound.map_err(failed("bound"))?;
         listener.set_nonblocking(true).map_err(failed("set up"))?;
-        Ok(Self { path: path.to_owned(), listener })
+        Ok(Self { path: path.to_owned(), listener, _lock: lock })
     }
 
     /// The folder that the socket is in.
@@ -118,12 +138,10 @@ impl Socket {
     ///
     /// # Errors
     /// When the runtime does not take the socket.
-    pub fn accept(self, allowed: Allowed) -> io::Result<ReceiverStream<io::Result<Peer>>> {
+    pub fn accept(&self, allowed: Allowed) -> io::Result<ReceiverStream<io::Result<Peer>>> {
         let (accepted, peers) = mpsc::channel(1);
         let listener = UnixListener::from_std(self.listener.try_clone()?)?;
         tokio::spawn(async move {
-            // Its file goes when nobody accepts any more.
-            let _socket = self;
             let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
             loop {
                 let permit = Arc::clone(&room).acquire_owned().await;
@@ -161,7 +179,7 @@ impl Drop for Socket {
     }
 }
 
-fn own_folder(folder: &Path) -> Result<(), SocketFault> {
+fn own_folder(folder: &Path, allowed: &Allowed) -> Result<(), SocketFault> {
     let failed = |act| move |source| SocketFault::Io { path: folder.to_owned(), act, source };
     match fs::DirBuilder::new().mode(0o700).create(folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed("made")(error)),
@@ -169,26 +187,35 @@ fn own_folder(folder: &Path) -> Result<(), SocketFault> {
     }
     let found = fs::metadata(folder).map_err(failed("looked at"))?;
     let (mode, owner) = (found.permissions().mode() & 0o7777, found.uid());
-    if mode & 0o077 != 0 || owner != geteuid().as_raw() {
+    if mode & allowed.too_open() != 0 || owner != geteuid().as_raw() {
         return Err(SocketFault::OpenFolder { path: folder.to_owned(), mode, owner });
     }
     Ok(())
 }
 
-/// Removes a socket that nobody listens on: a signer that was killed left it.
+/// Locks the file beside the socket, for as long as this process lives.
+fn lock(path: &Path) -> Result<File, SocketFault> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let failed = |source| SocketFault::Io { path: path.to_owned(), act: "locked", source };
+    let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(name);
+    let file = opened.map_err(failed)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(SocketFault::InUse(path.to_owned())),
+        Err(error) => Err(failed(error.into())),
+    }
+}
+
+/// Removes a socket that a killed signer left: the caller holds its lock.
 fn remove_stale(path: &Path) -> Result<(), SocketFault> {
-    use std::os::unix::fs::FileTypeExt;
     let failed = |act| move |source| SocketFault::Io { path: path.to_owned(), act, source };
     match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Ok(found) if !found.file_type().is_socket() => return Err(SocketFault::NoSocket(path.to_owned())),
-        Ok(_) => {}
-        Err(error) => return Err(failed("looked at")(error)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(failed("looked at")(error)),
+        Ok(found) if !found.file_type().is_socket() => Err(SocketFault::NoSocket(path.to_owned())),
+        Ok(_) => fs::remove_file(path).map_err(failed("removed")),
     }
-    if std::os::unix::net::UnixStream::connect(path).is_ok() {
-        return Err(SocketFault::InUse(path.to_owned()));
-    }
-    fs::remove_file(path).map_err(failed("removed"))
 }
 
 /// A connection of a user that may connect; it counts against the limit until it ends.

@@ -101,8 +101,10 @@ impl Writer {
 
 fn work(mut keyring: Keyring, mut waiting: mpsc::Receiver<Job>) {
     while let Some(job) = waiting.blocking_recv() {
-        // Whoever does not wait for the answer any more, finds the key there when asking again.
+        // A job that nobody waits for any more is not begun; one that is under way is finished, and found when asked for again.
         match job {
+            Job::Generate(_, _, _, answer) if answer.is_closed() => {}
+            Job::NoteTreeHead(.., answer) if answer.is_closed() => {}
             Job::Generate(id, algorithm, purposes, answer) => {
                 drop(answer.send(keyring.generate(id, algorithm, purposes, Timestamp::now())));
             }

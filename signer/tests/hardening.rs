@@ -90,11 +90,15 @@ async fn nobody_but_root_reads_the_memory_of_a_signer_and_it_leaves_no_core() {
             command.uid(UNPRIVILEGED).gid(UNPRIVILEGED);
         }
     };
-    let signer = site.start_with("a", as_signer).await;
+    let signer = site
+        .start_with("a", |command| {
+            as_signer(command.args(["--allow-uid", &rustix::process::geteuid().as_raw().to_string()]))
+        })
+        .await;
     let pid = signer.child.id();
     for file in ["mem", "environ", "maps"] {
         let mut reader = Command::new("head");
-        as_signer(reader.args(["-c", "1"]).arg(format!("/proc/{pid}/{file}")));
+        as_signer(reader.env("LC_ALL", "C").args(["-c", "1"]).arg(format!("/proc/{pid}/{file}")));
         let read = reader.output().unwrap();
         assert!(!read.status.success() && read.stdout.is_empty(), "{file} could be read");
         assert!(String::from_utf8_lossy(&read.stderr).contains("Permission denied"), "{read:?}");
@@ -104,6 +108,32 @@ async fn nobody_but_root_reads_the_memory_of_a_signer_and_it_leaves_no_core() {
     let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{core}");
+}
+
+#[tokio::test]
+async fn a_peer_of_another_user_is_not_answered_unless_it_was_named() {
+    if !rustix::process::geteuid().is_root() {
+        return println!("only root can start a signer of another user");
+    }
+    let site = Site::new();
+    for path in [site.folder.path().to_owned(), site.keystore(), site.kek()] {
+        chown(path, Some(UNPRIVILEGED), Some(UNPRIVILEGED)).unwrap();
+    }
+    for (name, named, is_answered) in [("a", UNPRIVILEGED + 1, false), ("b", 0, true)] {
+        let mut command = site.command();
+        command.uid(UNPRIVILEGED).gid(UNPRIVILEGED).args(["--allow-uid", &named.to_string(), "--socket"]);
+        let signer = site.spawn(name, command);
+        signer.listens().await;
+        let client = trstctl_signer_protocol::connect(&signer.socket).await;
+        let answered = match client {
+            Ok(mut client) => client.health(HealthRequest {}).await.is_ok(),
+            Err(_) => false,
+        };
+        assert_eq!(answered, is_answered, "{name}");
+    }
+    let ended =
+        site.command().args(["--allow-uid", "65534", "--socket"]).arg(site.socket("c")).output().unwrap();
+    assert!(!ended.status.success() && String::from_utf8_lossy(&ended.stderr).contains("65534"));
 }
 
 #[tokio::test]

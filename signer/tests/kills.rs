@@ -10,15 +10,25 @@ use trstctl_signer_protocol::v1::Algorithm;
 /// Signers that are killed.
 const KILLS: u32 = 20;
 
+/// How long a request takes on this machine; the key of the last id is made.
+async fn time_of_a_key(site: &Site) -> Duration {
+    let signer = site.start("measure").await;
+    let mut client = signer.client().await;
+    let begun = std::time::Instant::now();
+    generate(&mut client, &id(KILLS + 1), Algorithm::P256).await.unwrap();
+    begun.elapsed()
+}
+
 #[tokio::test]
 async fn no_answered_key_is_lost_and_every_id_can_be_asked_for_again() {
     let site = Site::new();
     let mut answered = Vec::new();
+    let making_takes = time_of_a_key(&site).await;
     for round in 0..KILLS {
         let signer = site.start(&format!("r{round}")).await;
         let mut client = signer.client().await;
-        // Later and later behind the start of a request: 0 to 3.8 ms, which a key takes.
-        let delay = Duration::from_micros(u64::from(round) * 200);
+        // Later and later behind the start of a request, until a little behind its end.
+        let delay = making_takes * round * 5 / (KILLS * 4);
         let key_id = id(round + 1);
         let making = generate(&mut client, &key_id, Algorithm::P256);
         let killed = tokio::time::sleep(delay);

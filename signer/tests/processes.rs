@@ -43,7 +43,7 @@ async fn a_key_that_was_made_is_there_after_kill_and_shows_by_a_probe_that_it_is
         assert!(public.verify(&probe_text(&nonce), &signature).is_ok(), "{algorithm:?}");
     }
     let health = client.health(HealthRequest {}).await.unwrap().into_inner();
-    assert_eq!((health.keys, health.journal_entries, health.degraded), (5, 6, vec![]));
+    assert_eq!((health.keys, health.journal_entries), (5, 6));
 }
 
 #[tokio::test]
@@ -78,8 +78,13 @@ async fn another_kek_opens_nothing_and_both_are_named() {
     let signer = site.start("b").await;
     let other = signer.client().await.health(HealthRequest {}).await.unwrap().into_inner().kek_id;
     assert!(own != other && said.contains(&own) && said.contains(&other), "{said}");
-    let refused = public_key(&mut signer.client().await, &id(1)).await.unwrap_err();
+    let mut client = signer.client().await;
+    let refused = public_key(&mut client, &id(1)).await.unwrap_err();
     assert_eq!(refusal(&refused), "unreadable_key", "{refused}");
+    let files = files_of(&site.keystore());
+    let refused = generate(&mut client, &id(2), Algorithm::Ed25519).await.unwrap_err();
+    assert_eq!(refusal(&refused), "wrong_kek", "{refused}");
+    assert_eq!(files_of(&site.keystore()), files, "no key is made under a KEK that is not the store's");
 }
 
 #[tokio::test]
@@ -174,6 +179,39 @@ async fn bad_requests_are_refused_before_anything_is_made() {
 }
 
 #[tokio::test]
+async fn two_signers_that_begin_one_store_at_once_both_serve_it() {
+    let site = Site::new();
+    let (first, second) = tokio::join!(site.start("a"), site.start("b"));
+    let made = generate(&mut first.client().await, &id(1), Algorithm::P256).await.unwrap();
+    assert_eq!(public_key(&mut second.client().await, &id(1)).await.unwrap(), made);
+}
+
+#[tokio::test]
+async fn a_check_and_a_look_at_the_journal_change_nothing() {
+    let site = Site::new();
+    let signer = site.start("a").await;
+    generate(&mut signer.client().await, &id(1), Algorithm::P256).await.unwrap();
+    signer.kill();
+    // What a start would finish.
+    let pending = site.keystore().join(format!("{}.key.pending", id(2)));
+    std::fs::copy(site.keystore().join(format!("{}.key", id(1))), pending).unwrap();
+    let files = files_of(&site.keystore());
+    assert!(site.check().status.success() && site.journal_verify().status.success());
+    assert_eq!(files_of(&site.keystore()), files);
+}
+
+#[tokio::test]
+async fn the_socket_of_a_killed_signer_is_taken_over() {
+    let site = Site::new();
+    let signer = site.start("a").await;
+    let socket = signer.socket.clone();
+    signer.kill();
+    assert!(socket.exists());
+    let signer = site.start("a").await;
+    assert!(signer.client().await.health(HealthRequest {}).await.is_ok());
+}
+
+#[tokio::test]
 async fn a_second_signer_does_not_take_the_socket_of_a_first() {
     let site = Site::new();
     let signer = site.start("a").await;
@@ -193,15 +231,24 @@ async fn a_kek_file_has_32_bytes_may_be_a_link_and_is_best_read_by_one_user() {
         assert!(!checked.status.success() && said.contains("exactly 32 bytes"), "{said}");
         assert!(files_of(&site.keystore()).is_empty(), "nothing is made for a wrong KEK");
     }
+    for mode in [0o444, 0o440, 0o640, 0o604] {
+        site.put_kek(&[7; 32], mode);
+        let said = String::from_utf8(site.check().stderr).unwrap();
+        assert!(said.contains("open to others"), "{mode:o}: {said}");
+    }
     // As Kubernetes mounts a secret.
     let kept = site.folder.path().join("..data-kek");
-    site.put_kek(&[7; 32], 0o444);
+    site.put_kek(&[7; 32], 0o400);
     std::fs::rename(site.kek(), &kept).unwrap();
     std::os::unix::fs::symlink(&kept, site.kek()).unwrap();
     let signer = site.start("a").await;
-    let health = signer.client().await.health(HealthRequest {}).await.unwrap().into_inner();
-    assert_eq!(health.degraded.len(), 1);
-    assert!(health.degraded[0].contains("mode 0444"), "{:?}", health.degraded);
+    assert!(signer.client().await.health(HealthRequest {}).await.is_ok());
+    // A link to elsewhere is none of that.
+    let elsewhere = tempfile::TempDir::new().unwrap();
+    std::fs::rename(&kept, elsewhere.path().join("kek")).unwrap();
+    std::fs::remove_file(site.kek()).unwrap();
+    std::os::unix::fs::symlink(elsewhere.path().join("kek"), site.kek()).unwrap();
+    assert!(String::from_utf8(site.check().stderr).unwrap().contains("a link out of its folder"));
     std::fs::remove_file(site.kek()).unwrap();
     assert!(!site.check().status.success(), "a missing KEK is never made anew");
     assert!(!site.kek().exists());

@@ -7,7 +7,7 @@ use support::{Site, generate, id, refusal};
 use tonic::Status;
 use trstctl_signer_protocol::Client;
 use trstctl_signer_protocol::v1::{
-    Algorithm, GenerateKeyRequest, Key, Purpose, SignTreeHeadRequest, SignTreeHeadResponse,
+    Algorithm, GenerateKeyRequest, HealthRequest, Key, Purpose, SignTreeHeadRequest, SignTreeHeadResponse,
 };
 
 async fn tree_head_key(client: &mut Client) -> Key {
@@ -31,7 +31,7 @@ async fn a_signed_head_verifies_and_says_which_log() {
     let mut client = signer.client().await;
     let key = tree_head_key(&mut client).await;
     let signed = sign(&mut client, head(7, 0xab, 1)).await.unwrap();
-    let text = format!("trstctl/signed-tree-head/v1\nd/events\n7\n{}\n", "ab".repeat(32));
+    let text = "d/events\n7\nq6urq6urq6urq6urq6urq6urq6urq6urq6urq6urq6s=\n";
     assert_eq!(signed.text, text.as_bytes());
     assert!(
         UnparsedPublicKey::new(&ED25519, &key.public_key).verify(text.as_bytes(), &signed.signature).is_ok()
@@ -58,7 +58,9 @@ async fn a_control_plane_that_was_rolled_back_is_refused_by_name_by_both_signers
             assert_eq!(refusal(&refused), word, "{refused}");
         }
         // The same again, and another log.
+        let files = support::files_of(&site.keystore());
         assert!(sign(&mut client, head(7, 1, 3)).await.is_ok());
+        assert_eq!(support::files_of(&site.keystore()), files, "asked again, the journal does not grow");
         let other = SignTreeHeadRequest { log: "d/other".into(), ..head(1, 9, 3) };
         assert!(sign(&mut client, other).await.is_ok());
     }
@@ -67,6 +69,7 @@ async fn a_control_plane_that_was_rolled_back_is_refused_by_name_by_both_signers
     let refused = sign(&mut third.client().await, head(7, 1, 5)).await.unwrap_err();
     assert_eq!(refusal(&refused), "smaller_tree_head", "{refused}");
     assert!(site.journal_verify().status.success());
+    assert_eq!(client.health(HealthRequest {}).await.unwrap().into_inner().epoch, 5);
 }
 
 #[tokio::test]

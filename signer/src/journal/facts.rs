@@ -16,7 +16,7 @@ pub struct Facts {
     pub keys: BTreeMap<KeyId, KeyFacts>,
     /// The last head of each log that was signed.
     pub tree_heads: BTreeMap<LogName, TreeHead>,
-    /// The newest epoch that anybody asked with.
+    /// The newest epoch that anything was signed with.
     pub epoch: u64,
 }
 
@@ -57,7 +57,8 @@ pub enum Backwards {
     },
     /// Another leader came after the one that asks.
     #[error(
-        "epoch {asked} is over: epoch {newest} has asked already, so another leader has taken over. Stop this one"
+        "epoch {asked} is over: something was signed with epoch {newest} already. Either another leader has taken over, and this one must stop, or the control \
+         plane was restored, and must begin above {newest}, which Health tells"
     )]
     OlderEpoch {
         /// The epoch that asks.
@@ -137,9 +138,11 @@ impl Facts {
     }
 }
 
+/// The bytes that a text in lower-case hexadecimal stands for.
 fn bytes<const N: usize>(text: &str) -> Result<[u8; N], &'static str> {
     let mut bytes = [0; N];
-    hex::decode_to_slice(text, &mut bytes)
-        .map_err(|_| "an id or a digest is not in hexadecimal, or has another length")?;
-    Ok(bytes)
+    match hex::decode_to_slice(text, &mut bytes) {
+        Ok(()) if hex::encode(bytes) == text => Ok(bytes),
+        _ => Err("an id or a digest is not in lower-case hexadecimal, or has another length"),
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -31,6 +31,15 @@ pub struct Journal {
     /// What the head file said when it was last found to hold.
     promised: Head,
     facts: Facts,
+}
+
+/// What a journal is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// To look at it, also in a copy that cannot be written.
+    Read,
+    /// To go on with it.
+    Write,
 }
 
 /// Why the journal cannot be used. The signer then signs nothing.
@@ -95,6 +104,10 @@ impl Journal {
         let path = folder.join(NAME);
         // The head first: a journal without one would look cut off.
         let head_file = HeadFile::create(folder).map_err(unusable(&path, "given a head"))?;
+        if head_file.read().map_err(unusable(&path, "read, its head"))? != Some(Head::NONE) {
+            let what = String::from("it is missing, and journal.head says that there was one");
+            return Err(JournalFault::Shortened { path, what });
+        }
         let created = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path);
         let file = created.map_err(unusable(&path, "created"))?;
         let synced = File::open(folder).and_then(|folder| folder.sync_all());
@@ -108,16 +121,16 @@ impl Journal {
     ///
     /// # Errors
     /// Every [`JournalFault`].
-    pub fn open(folder: &Path) -> Result<Self, JournalFault> {
+    pub fn open(folder: &Path, access: Access) -> Result<Self, JournalFault> {
         let path = folder.join(NAME);
-        let file = match OpenOptions::new().read(true).write(true).open(&path) {
+        let file = match OpenOptions::new().read(true).write(access == Access::Write).open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(JournalFault::Missing { path });
             }
             Err(error) => return Err(unusable(&path, "opened")(error)),
         };
-        let head_file = HeadFile::open(folder).map_err(|source| match source.kind() {
+        let head_file = HeadFile::open(folder, access).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => {
                 JournalFault::Shortened { path: path.clone(), what: String::from("journal.head is missing") }
             }
@@ -138,7 +151,7 @@ impl Journal {
     where
         E: From<JournalFault> + From<io::Error>,
     {
-        let mut journal = Self::open(folder)?;
+        let mut journal = Self::open(folder, Access::Read)?;
         journal.file.rewind()?;
         io::copy(&mut (&journal.file).take(journal.len), &mut out)?;
         Ok(out.flush()?)
@@ -179,6 +192,7 @@ impl Journal {
     /// Every [`JournalFault`].
     pub fn lock(&mut self) -> Result<Locked<'_>, JournalFault> {
         let lock = self.flock(FlockOperation::LockExclusive)?;
+        self.is_in_its_place()?;
         self.catch_up()?;
         Ok(Locked { journal: self, _lock: lock })
     }
@@ -217,6 +231,22 @@ impl Journal {
         Head { entries: self.entries, digest: self.head }
     }
 
+    /// Whether the files that are open are those that others would open: a restore under a running signer puts others there.
+    fn is_in_its_place(&self) -> Result<(), JournalFault> {
+        let unusable = self.unusable("looked at");
+        let head_path = self.path.with_file_name(super::head::NAME);
+        let open = [self.file.metadata(), self.head_file.metadata()];
+        for (path, open) in [&self.path, &head_path].into_iter().zip(open) {
+            let (open, named) = (open.map_err(&unusable)?, path.metadata().map_err(&unusable)?);
+            if (open.dev(), open.ino()) != (named.dev(), named.ino()) {
+                return Err(
+                    self.shortened("another file took its place while this signer runs: start it again")
+                );
+            }
+        }
+        Ok(())
+    }
+
     /// Reads the whole lines behind those that are known; the entry that the head names must be among them all.
     fn catch_up(&mut self) -> Result<(), JournalFault> {
         let promised = self.head_file.read().map_err(self.unusable("read, its head"))?;
@@ -225,9 +255,14 @@ impl Journal {
         let read = self.file.seek(SeekFrom::Start(self.len)).and_then(|_| self.file.read_to_end(&mut news));
         read.map_err(self.unusable("read"))?;
         let mut is_kept = [self.promised, self.reached()].contains(&promised);
-        for line in news.split_inclusive(|byte| *byte == b'\n') {
-            let Some(line) = line.strip_suffix(b"\n") else { break };
-            self.take(line)?;
+        let mut lines = news.split_inclusive(|byte| *byte == b'\n').peekable();
+        while let Some(line) = lines.next() {
+            let Some(whole) = line.strip_suffix(b"\n") else { break };
+            match self.take(whole) {
+                // Nothing behind the head was answered for: a last entry that is torn, also in its middle, gives way.
+                Err(_) if self.reached() == promised && lines.peek().is_none() => break,
+                taken => taken?,
+            }
             is_kept |= self.reached() == promised;
         }
         let len = self.file.metadata().map_err(self.unusable("read"))?.len();
@@ -299,7 +334,8 @@ impl Locked<'_> {
     /// Makes an act durable. When this returns, it is in the journal for ever.
     ///
     /// # Errors
-    /// [`JournalFault::Broken`] for an act that cannot follow; [`JournalFault::Unusable`], and then nothing of it is there.
+    /// [`JournalFault::Broken`] for an act that cannot follow. [`JournalFault::Unusable`]: it may stand all the same, which the next
+    /// reading tells; it must not be answered for.
     pub fn append(&mut self, now: Timestamp, act: Act) -> Result<(), JournalFault> {
         self.journal.append(now, act)
     }
@@ -355,7 +391,7 @@ mod tests {
     #[test]
     fn what_was_appended_is_read_again() {
         let (folder, journal) = sample();
-        let again = Journal::open(folder.path()).unwrap();
+        let again = Journal::open(folder.path(), Access::Write).unwrap();
         assert_eq!((again.entries(), again.head()), (3, journal.head()));
         assert_eq!(again.facts(), journal.facts());
     }
@@ -370,15 +406,15 @@ mod tests {
                 let mut damaged = whole.clone();
                 damaged[at / 8] ^= 1 << (at % 8);
                 std::fs::write(&path, damaged).unwrap();
-                assert!(Journal::open(folder.path()).is_err(), "{name}, bit {at}");
+                assert!(Journal::open(folder.path(), Access::Write).is_err(), "{name}, bit {at}");
             }
             for len in 0..whole.len() {
                 std::fs::write(&path, &whole[..len]).unwrap();
-                assert!(Journal::open(folder.path()).is_err(), "{name}, {len} bytes");
+                assert!(Journal::open(folder.path(), Access::Write).is_err(), "{name}, {len} bytes");
             }
             std::fs::write(&path, &whole).unwrap();
         }
-        assert!(Journal::open(folder.path()).is_ok());
+        assert!(Journal::open(folder.path(), Access::Write).is_ok());
     }
 
     #[test]
@@ -392,7 +428,7 @@ mod tests {
             [[b, c].concat(), [a, c].concat(), [a, b].concat(), [a, b, b, c].concat(), [a, c, b].concat()]
         {
             std::fs::write(&path, other).unwrap();
-            assert!(Journal::open(folder.path()).is_err());
+            assert!(Journal::open(folder.path(), Access::Write).is_err());
         }
     }
 
@@ -407,11 +443,11 @@ mod tests {
         // Killed between entry and head, and at each byte of the entry.
         for len in before.0.len()..=after.len() {
             std::fs::write(&path, &after[..len]).unwrap();
-            let mut journal = Journal::open(folder.path()).unwrap();
+            let mut journal = Journal::open(folder.path(), Access::Write).unwrap();
             assert_eq!(journal.entries(), if len == after.len() { 4 } else { 3 });
             let act = key_generated(4);
             journal.lock().unwrap().append(Timestamp::UNIX_EPOCH, act).unwrap();
-            assert_eq!(Journal::open(folder.path()).unwrap().head(), journal.head());
+            assert_eq!(Journal::open(folder.path(), Access::Write).unwrap().head(), journal.head());
             std::fs::write(folder.path().join(head::NAME), sample_head(&before.0)).unwrap();
         }
     }
@@ -425,9 +461,39 @@ mod tests {
     }
 
     #[test]
+    fn a_last_entry_that_a_power_loss_left_with_holes_gives_way() {
+        let (folder, mut journal) = sample();
+        let files = [NAME, head::NAME].map(|name| folder.path().join(name));
+        let before = files.each_ref().map(|path| std::fs::read(path).unwrap());
+        append(&mut journal, key_generated(3));
+        let mut torn = std::fs::read(&files[0]).unwrap();
+        torn[before[0].len() + 10..][..20].fill(0);
+        std::fs::write(&files[0], torn).unwrap();
+        // The head already speaks of it: then it was answered for.
+        assert!(Journal::open(folder.path(), Access::Write).is_err());
+        std::fs::write(&files[1], &before[1]).unwrap();
+        let mut journal = Journal::open(folder.path(), Access::Write).unwrap();
+        assert_eq!(journal.entries(), 3);
+        append(&mut journal, key_generated(4));
+        assert_eq!(Journal::open(folder.path(), Access::Read).unwrap().entries(), 4);
+    }
+
+    #[test]
+    fn a_journal_that_others_put_in_its_place_is_not_gone_on_with() {
+        let (folder, mut journal) = sample();
+        for name in [NAME, head::NAME] {
+            let path = folder.path().join(name);
+            std::fs::copy(&path, folder.path().join("copy")).unwrap();
+            std::fs::rename(folder.path().join("copy"), &path).unwrap();
+            assert!(matches!(journal.lock().err(), Some(JournalFault::Shortened { .. })), "{name}");
+            journal = Journal::open(folder.path(), Access::Write).unwrap();
+        }
+    }
+
+    #[test]
     fn each_of_two_signers_sees_the_entries_of_the_other() {
         let (folder, mut first) = sample();
-        let mut second = Journal::open(folder.path()).unwrap();
+        let mut second = Journal::open(folder.path(), Access::Write).unwrap();
         append(&mut first, key_generated(3));
         append(&mut second, key_generated(4));
         append(&mut first, key_generated(5));

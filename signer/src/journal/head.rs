@@ -3,12 +3,14 @@
 //! It is written behind each entry that it names, before the entry is answered for. So after a crash it may lie behind the
 //! journal's last entry, and never before it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use trstctl_formats::Digest;
+
+use super::file::Access;
 
 /// Name of the file in the key store's folder.
 pub(super) const NAME: &str = "journal.head";
@@ -49,8 +51,12 @@ impl HeadFile {
         Ok(head)
     }
 
-    pub(super) fn open(folder: &Path) -> io::Result<Self> {
-        Ok(Self(OpenOptions::new().read(true).write(true).open(folder.join(NAME))?))
+    pub(super) fn open(folder: &Path, access: Access) -> io::Result<Self> {
+        Ok(Self(OpenOptions::new().read(true).write(access == Access::Write).open(folder.join(NAME))?))
+    }
+
+    pub(super) fn metadata(&self) -> io::Result<Metadata> {
+        self.0.metadata()
     }
 
     /// What it says; `None` when that is no head.

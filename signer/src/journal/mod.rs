@@ -15,4 +15,4 @@ mod head;
 
 pub use entry::Act;
 pub use facts::{Backwards, Facts, KeyFacts, TreeHead};
-pub use file::{Journal, JournalFault};
+pub use file::{Access, Journal, JournalFault};

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tonic::Status;
-use trstctl_signer_protocol::v1::{Algorithm, GenerateKeyRequest, Key, PublicKeyRequest, Purpose};
+use trstctl_signer_protocol::v1::{
+    Algorithm, GenerateKeyRequest, HealthRequest, Key, PublicKeyRequest, Purpose,
+};
 use trstctl_signer_protocol::{Client, REFUSAL, connect};
 
 /// A key store, its KEK, and room for sockets.
@@ -19,7 +21,8 @@ pub struct Site {
 
 impl Site {
     pub fn new() -> Self {
-        let site = Self { folder: TempDir::new().unwrap() };
+        // A socket's path has at most 107 bytes, wherever temporary files go otherwise.
+        let site = Self { folder: TempDir::new_in("/tmp").unwrap() };
         std::fs::create_dir(site.keystore()).unwrap();
         site.put_kek(&[7; 32], 0o400);
         site
@@ -68,13 +71,19 @@ impl Site {
 
     /// The same, with something about the process changed.
     pub async fn start_with(&self, name: &str, change: impl FnOnce(&mut Command)) -> Signer {
-        let socket = self.socket(name);
         let mut command = self.command();
-        change(command.arg("--socket").arg(&socket).stderr(Stdio::inherit()));
-        let child = command.spawn().unwrap();
-        let mut signer = Signer { child, socket };
+        change(&mut command);
+        command.arg("--socket");
+        let mut signer = self.spawn(name, command);
         signer.answers().await;
         signer
+    }
+
+    /// Starts a command that ends in `--socket`, and does not wait.
+    pub fn spawn(&self, name: &str, mut command: Command) -> Signer {
+        let socket = self.socket(name);
+        let child = command.arg(&socket).stderr(Stdio::inherit()).spawn().unwrap();
+        Signer { child, socket }
     }
 }
 
@@ -87,12 +96,28 @@ pub struct Signer {
 impl Signer {
     async fn answers(&mut self) {
         let deadline = std::time::Instant::now() + Duration::from_secs(60);
-        while connect(&self.socket).await.is_err() {
+        while !self.is_healthy().await {
             if let Some(status) = self.child.try_wait().unwrap() {
                 panic!("the signer ended with {status}");
             }
             assert!(std::time::Instant::now() < deadline, "the signer does not answer within a minute");
             tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Waits until somebody listens on the socket.
+    pub async fn listens(&self) {
+        let deadline = std::time::Instant::now() + Duration::from_secs(60);
+        while tokio::net::UnixStream::connect(&self.socket).await.is_err() {
+            assert!(std::time::Instant::now() < deadline, "nobody listens within a minute");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    async fn is_healthy(&self) -> bool {
+        match connect(&self.socket).await {
+            Ok(mut client) => client.health(HealthRequest {}).await.is_ok(),
+            Err(_) => false,
         }
     }
 
