@@ -7,6 +7,7 @@ mod running;
 mod scale;
 mod site;
 mod small_disk;
+mod small_world;
 mod wide;
 
 pub use backup::{records, records_without_times, trailer};
@@ -16,4 +17,5 @@ pub use running::Running;
 pub use scale::{Chance, cases, instants, is_whole};
 pub use site::{Site, flip_byte, seed_at};
 pub use small_disk::SmallDisk;
+pub use small_world::small_world;
 pub use wide::write_wide;

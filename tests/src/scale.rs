@@ -29,6 +29,11 @@ impl Chance {
         Self(seed)
     }
 
+    /// The same every time.
+    pub fn of(seed: u64) -> Self {
+        Self(seed)
+    }
+
     /// A number from 0 to below 1.
     pub fn fraction(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -41,6 +46,16 @@ impl Chance {
     /// A number from 1 to `most`.
     pub fn up_to(&mut self, most: u64) -> u64 {
         1 + (self.fraction() * most as f64) as u64
+    }
+
+    /// True once in so many times.
+    pub fn one_in(&mut self, times: u64) -> bool {
+        self.up_to(times) == 1
+    }
+
+    /// One of these; there must be one.
+    pub fn pick<T: Copy>(&mut self, all: &[T]) -> T {
+        all[self.up_to(all.len() as u64) as usize - 1]
     }
 }
 
