@@ -9,7 +9,7 @@ use restore_support::*;
 use serde_json::json;
 use trstctl_engines::{NatsCluster, NatsOptions, installed_nats_servers};
 use trstctl_formats::backup::Allow;
-use trstctl_formats::{Class, StoredMessage};
+use trstctl_formats::{Class, Failure, StoredMessage};
 use trstctl_ledger::log::StreamConfig;
 use trstctl_ledger::restore::{Method, RestoreOptions, Source, TargetState};
 
@@ -34,8 +34,11 @@ async fn a_log_comes_back_bit_for_bit_on_three_replicas_and_survives_kill_9_of_e
 }
 
 async fn restores_and_survives(mut cluster: NatsCluster) {
-    let done = restore(&cluster.url(), &log(), LAST, three()).await.unwrap();
-    assert!(done.proven.unwrap().exact);
+    let mut done = restore(&cluster.url(), &log(), LAST, three()).await;
+    if done.as_ref().is_err_and(is_given_up) {
+        done = restore(&cluster.url(), &log(), LAST, three()).await;
+    }
+    assert!(done.unwrap().proven.unwrap().exact);
     cluster.wait_ready().unwrap();
     for index in 0..3 {
         cluster.server_mut(index).kill_9();
@@ -76,12 +79,18 @@ async fn a_run_that_fails_in_a_cluster_deletes_what_it_began() {
     restore_again(&cluster.url(), &log(), LAST).await;
 }
 
+/// Three servers on a busy machine may give a restore up; what the operator is told then is to run the same command again.
+fn is_given_up(failure: &Failure) -> bool {
+    failure.class == Class::Refused && failure.message.contains("has given up the restore")
+}
+
 /// After a deletion. On 2.9 one that comes late may take the new stream along; this is told, and the same command goes on.
 async fn restore_again(url: &str, expected: &[StoredMessage], last: u64) {
     let deletes_late = !connect(url).await.server().version.is_at_least(2, 10);
     for attempt in 1..=3 {
         match restore(url, expected, last, three()).await {
             Err(failure) if deletes_late && matches!(failure.class, Class::Unreachable | Class::Refused) => {}
+            Err(failure) if is_given_up(&failure) => {}
             done => {
                 let done = done.unwrap();
                 assert!(done.found == TargetState::Empty || attempt > 1, "{:?}", done.found);
