@@ -219,7 +219,7 @@ impl Keyring {
         let mut locked = self.journal.lock()?;
         locked.facts().forwards(&log, &head, epoch)?;
         let facts = locked.facts();
-        if (facts.tree_heads.get(&log), facts.epoch) == (Some(&head), epoch) {
+        if locked.is_durable() && (facts.tree_heads.get(&log), facts.epoch) == (Some(&head), epoch) {
             return Ok(());
         }
         let TreeHead { tree_size, root } = head;

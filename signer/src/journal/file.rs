@@ -331,6 +331,12 @@ impl Locked<'_> {
         &self.journal.facts
     }
 
+    /// Whether all entries so far are durable and named by the head. A crash, or a head that could not be written, leaves a last one
+    /// that is not: nothing may rest on it until another entry has made it so.
+    pub fn is_durable(&self) -> bool {
+        self.journal.promised == self.journal.reached()
+    }
+
     /// Makes an act durable. When this returns, it is in the journal for ever.
     ///
     /// # Errors
@@ -446,7 +452,11 @@ mod tests {
             let mut journal = Journal::open(folder.path(), Access::Write).unwrap();
             assert_eq!(journal.entries(), if len == after.len() { 4 } else { 3 });
             let act = key_generated(4);
-            journal.lock().unwrap().append(Timestamp::UNIX_EPOCH, act).unwrap();
+            let mut locked = journal.lock().unwrap();
+            assert_eq!(locked.is_durable(), len < after.len(), "the head does not name a fourth entry");
+            locked.append(Timestamp::UNIX_EPOCH, act).unwrap();
+            assert!(locked.is_durable());
+            drop(locked);
             assert_eq!(Journal::open(folder.path(), Access::Write).unwrap().head(), journal.head());
             std::fs::write(folder.path().join(head::NAME), sample_head(&before.0)).unwrap();
         }
