@@ -274,6 +274,17 @@ fn a_fault_names_sequence_event_and_type_in_texts_that_a_column_holds() {
 }
 
 #[test]
+fn a_text_that_is_too_long_for_a_fault_is_cut_to_256_characters() {
+    let id_of_fault = |id: String| {
+        let odd = Event { id, ..event("owner.updated", OWNER) };
+        rows(&model(&[event("tenant.registered", r#"{"name":"A"}"#), odd]), Table::ProjectionFaults)[0][2]
+            .clone()
+    };
+    assert_eq!(id_of_fault("é".repeat(256)), text(&"é".repeat(256)));
+    assert_eq!(id_of_fault("é".repeat(257)), text(&"é".repeat(256)));
+}
+
+#[test]
 fn poison_stops_nothing() {
     let poison = [
         event("owner.updated", OWNER),
