@@ -13,6 +13,7 @@ mod key_id;
 mod key_store;
 mod keyring;
 mod private_key;
+pub mod seccomp;
 mod serve;
 mod service;
 mod socket;

@@ -14,6 +14,7 @@ use crate::args::Serve;
 use crate::hardening;
 use crate::kek_file;
 use crate::keyring::{Keyring, Opening};
+use crate::seccomp;
 use crate::service::Service;
 use crate::socket::{Allowed, Socket};
 use crate::writer::Writer;
@@ -44,14 +45,16 @@ pub(crate) fn run(args: &Serve) -> Result<ExitCode, Fault> {
     let socket = Socket::bind(path, &allowed)?;
     // Before the first thread: it covers those that are started behind it.
     lacking.extend(hardening::confine(&args.keystore, socket.folder()));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let shared = keyring.shared();
+    let (writer, thread) = Writer::start(keyring)?;
+    // Behind the last thread: it allows no other.
+    lacking.extend(seccomp::forbid_other_calls());
     if args.require_hardening && !lacking.is_empty() {
         return Err(Fault::Unprotected(lacking));
     }
     say(&lacking);
-    say(&keyring.shared().unreadable());
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let shared = keyring.shared();
-    let (writer, thread) = Writer::start(keyring)?;
+    say(&shared.unreadable());
     let service = Service::new(writer, shared, lacking);
     runtime.block_on(answer(&socket, allowed, service))?;
     // The last sender went with the service; what the thread has begun, it ends.
