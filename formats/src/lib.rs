@@ -1,4 +1,4 @@
-//! The bytes and types of trstctl: event envelope, backup stream and its tree head, stream archive, sealed key.
+//! The bytes and types of trstctl: event envelope, backup stream and its tree head, stream archive, sealed key, shares of a key.
 //!
 //! Everything here is synchronous and works on `Read`, `Write` and `Seek`: no network, no clock, no file system.
 //! What was checked is another type than what was not: only [`backup::verify`] makes a [`backup::Verified`].
@@ -15,6 +15,7 @@ mod failure;
 pub mod head;
 pub mod history;
 mod json;
+pub mod key_share;
 pub mod merkle;
 mod message;
 mod rfc3339;
