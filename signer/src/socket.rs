@@ -1,6 +1,6 @@
 //! The Unix socket: made for its owner alone, and open only to the users that may sign.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -9,17 +9,25 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, Mode, flock};
 use rustix::process::{geteuid, umask};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::AbortHandle;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
 /// Connections at once; others wait until one ends.
 const MAX_CONNECTIONS: usize = 256;
+
+/// Connections besides them that have not spoken yet; the oldest goes when another comes.
+const MAX_SILENT: usize = 256;
+
+/// A connection that has said nothing for so long is dropped.
+const FIRST_WORD: Duration = Duration::from_secs(10);
 
 /// A socket path has at most so many bytes (`sun_path`, unix(7), less the final zero).
 const MAX_PATH_BYTES: usize = 107;
@@ -134,7 +142,7 @@ impl Socket {
         }
     }
 
-    /// Accepts for ever; a peer that may not connect is dropped without an answer.
+    /// Accepts for ever; a peer that may not connect, or says nothing, is dropped without an answer.
     ///
     /// # Errors
     /// When the runtime does not take the socket.
@@ -143,13 +151,16 @@ impl Socket {
         let listener = UnixListener::from_std(self.listener.try_clone()?)?;
         tokio::spawn(async move {
             let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+            let mut newest = VecDeque::with_capacity(MAX_SILENT);
             loop {
-                let permit = Arc::clone(&room).acquire_owned().await;
-                let Ok(permit) = permit else { return };
                 tokio::select! {
                     peer = next(&listener, &allowed) => {
-                        let peer = Peer { stream: peer, _permit: permit };
-                        if accepted.send(Ok(peer)).await.is_err() { return }
+                        if newest.len() == MAX_SILENT {
+                            // Served already, most likely; else it makes room for who speaks.
+                            newest.pop_front().as_ref().map(AbortHandle::abort);
+                        }
+                        let introduced = tokio::spawn(introduce(peer, Arc::clone(&room), accepted.clone()));
+                        newest.push_back(introduced.abort_handle());
                     }
                     () = accepted.closed() => return,
                 }
@@ -157,6 +168,17 @@ impl Socket {
         });
         Ok(ReceiverStream::new(peers))
     }
+}
+
+/// Hands a peer on once it speaks: clients of HTTP/2 do at once, and who is silent holds no place.
+async fn introduce(mut stream: UnixStream, room: Arc<Semaphore>, accepted: mpsc::Sender<io::Result<Peer>>) {
+    let mut first = [0];
+    if !matches!(tokio::time::timeout(FIRST_WORD, stream.read(&mut first)).await, Ok(Ok(1))) {
+        return;
+    }
+    let Ok(permit) = room.acquire_owned().await else { return };
+    // Nobody takes it when the signer stops.
+    let _ = accepted.send(Ok(Peer { first: Some(first), stream, _permit: permit })).await;
 }
 
 /// The next peer that may connect.
@@ -168,7 +190,7 @@ async fn next(listener: &UnixListener, allowed: &Allowed) -> UnixStream {
             }
             Ok(_) => {}
             // Out of descriptors: others must end first, and asking at once again would only spin.
-            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     }
 }
@@ -220,6 +242,8 @@ fn remove_stale(path: &Path) -> Result<(), SocketFault> {
 
 /// A connection of a user that may connect; it counts against the limit until it ends.
 pub struct Peer {
+    /// Its first byte, until it is read.
+    first: Option<[u8; 1]>,
     stream: UnixStream,
     _permit: OwnedSemaphorePermit,
 }
@@ -236,6 +260,12 @@ impl AsyncRead for Peer {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if buf.remaining() > 0
+            && let Some(first) = self.first.take()
+        {
+            buf.put_slice(&first);
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
