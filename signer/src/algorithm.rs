@@ -137,6 +137,16 @@ impl TryFrom<v1::Purpose> for Purpose {
     }
 }
 
+impl fmt::Display for Purpose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Certificates => "certificates",
+            Self::Crls => "CRLs",
+            Self::TreeHeads => "tree heads",
+        })
+    }
+}
+
 impl fmt::Display for Algorithm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -19,6 +19,7 @@ use crate::algorithm::{Algorithm, Purposes};
 use crate::journal::{Facts, KeyFacts};
 use crate::key_id::KeyId;
 use crate::private_key::{KeyRefused, PrivateKey};
+use crate::x509::Signatory;
 
 /// What the name of a sealed key ends in, behind its id.
 const ENDING: &str = ".key";
@@ -268,6 +269,11 @@ impl KeyStore {
 }
 
 impl OpenKey {
+    /// The key, as far as the rules for what it signs look at it.
+    pub fn signatory(&self) -> Signatory<'_> {
+        Signatory { algorithm: self.algorithm, public_key: &self.public_key }
+    }
+
     fn check_against(&self, id: KeyId, known: &KeyFacts, facts: &Facts) -> Result<(), KeyFault> {
         let differs = |what| Err(KeyFault::Mismatch { id, what });
         if facts.deployment_id != Some(self.header.deployment_id) {

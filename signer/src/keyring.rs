@@ -10,11 +10,11 @@ use trstctl_formats::Digest;
 use trstctl_formats::sealed_key::{Kek, KeyHeader};
 
 use crate::algorithm::{Algorithm, Purposes};
-use crate::journal::{Access, Act, Backwards, Facts, Journal, JournalFault, TreeHead};
+use crate::journal::{Access, Act, Backwards, Facts, Journal, JournalFault};
 use crate::key_id::KeyId;
 use crate::key_store::{KeyFault, KeyStore, OpenKey, digest_of};
+use crate::note::Note;
 use crate::private_key::{KeyRefused, PrivateKey};
-use crate::tree_head::LogName;
 
 /// Generation of a key that was never sealed again.
 const FIRST_GENERATION: u32 = 1;
@@ -72,12 +72,18 @@ pub enum KeyringFault {
     /// A key or the store.
     #[error(transparent)]
     Key(#[from] KeyFault),
-    /// The journal.
+    /// The journal; all that waited for the same write share it.
     #[error(transparent)]
-    Journal(#[from] JournalFault),
+    Journal(Arc<JournalFault>),
     /// What was signed before forbids it.
     #[error(transparent)]
     Backwards(#[from] Backwards),
+}
+
+impl From<JournalFault> for KeyringFault {
+    fn from(fault: JournalFault) -> Self {
+        Self::Journal(Arc::new(fault))
+    }
 }
 
 impl From<KeyRefused> for KeyringFault {
@@ -204,30 +210,25 @@ impl Keyring {
         Ok(key)
     }
 
-    /// Notes that a tree head is about to be signed. When this returns, it may be.
+    /// Notes what is about to be signed, all of it with one sync. What is answered with `Ok` may be signed when this returns.
     ///
     /// # Errors
-    /// [`Backwards`]; every [`JournalFault`].
-    pub fn note_tree_head(
-        &mut self,
-        key_id: KeyId,
-        log: LogName,
-        head: TreeHead,
-        epoch: u64,
-        now: Timestamp,
-    ) -> Result<(), KeyringFault> {
-        let mut locked = self.journal.lock()?;
-        locked.facts().forwards(&log, &head, epoch)?;
-        let facts = locked.facts();
-        if locked.is_durable() && (facts.tree_heads.get(&log), facts.epoch) == (Some(&head), epoch) {
-            return Ok(());
+    /// For each: [`Backwards`]; every [`JournalFault`], which then is that of all.
+    pub fn note_all(&mut self, notes: &[Note], now: Timestamp) -> Vec<Result<(), KeyringFault>> {
+        let noted = self.journal.lock().and_then(|mut locked| {
+            let noted: Vec<_> = notes.iter().map(|note| note.stage(&mut locked, now)).collect();
+            locked.commit().map(|()| noted)
+        });
+        match noted {
+            Ok(noted) => {
+                self.share(Vec::new(), None);
+                noted
+            }
+            Err(fault) => {
+                let fault = Arc::new(fault);
+                notes.iter().map(|_| Err(KeyringFault::Journal(Arc::clone(&fault)))).collect()
+            }
         }
-        let TreeHead { tree_size, root } = head;
-        let root = hex::encode(root);
-        locked.append(now, Act::TreeHeadSigned { key_id, log, tree_size, root, epoch })?;
-        drop(locked);
-        self.share(Vec::new(), None);
-        Ok(())
     }
 
     /// Shows others new keys and the present journal; a new list of keys that do not open replaces the old one.

@@ -12,13 +12,17 @@ mod kek_file;
 mod key_id;
 mod key_store;
 mod keyring;
+mod note;
 mod private_key;
 pub mod seccomp;
+mod serial;
 mod serve;
 mod service;
+mod signing;
 mod socket;
 mod tree_head;
 mod writer;
+mod x509;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

@@ -6,7 +6,8 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{self, KeySize};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
-    Ed25519KeyPair, KeyPair as _, ML_DSA_65_SIGNING, PqdsaKeyPair, RSA_PSS_SHA256,
+    Ed25519KeyPair, KeyPair as _, ML_DSA_65_SIGNING, PqdsaKeyPair, RSA_PKCS1_SHA256, RSA_PSS_SHA256,
+    RsaEncoding,
 };
 
 use crate::algorithm::Algorithm;
@@ -119,12 +120,24 @@ impl PrivateKey {
     /// # Errors
     /// [`KeyRefused`] when the library does not sign.
     pub fn sign(&self, text: &[u8]) -> Result<Vec<u8>, KeyRefused> {
+        self.sign_with(&RSA_PSS_SHA256, text)
+    }
+
+    /// Signs what becomes a certificate or a CRL. The same, but that RSA is PKCS#1 v1.5 with SHA-256, which everybody can verify.
+    ///
+    /// # Errors
+    /// [`KeyRefused`] when the library does not sign.
+    pub fn sign_x509(&self, tbs: &[u8]) -> Result<Vec<u8>, KeyRefused> {
+        self.sign_with(&RSA_PKCS1_SHA256, tbs)
+    }
+
+    fn sign_with(&self, rsa: &'static dyn RsaEncoding, text: &[u8]) -> Result<Vec<u8>, KeyRefused> {
         match &self.pair {
             Pair::Ecdsa(pair) => Ok(pair.sign(&SystemRandom::new(), text)?.as_ref().to_vec()),
             Pair::Ed25519(pair) => Ok(pair.try_sign(text)?.as_ref().to_vec()),
             Pair::Rsa(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(&RSA_PSS_SHA256, &SystemRandom::new(), text, &mut signature)?;
+                pair.sign(rsa, &SystemRandom::new(), text, &mut signature)?;
                 Ok(signature)
             }
             Pair::MlDsa(pair) => {

@@ -2,11 +2,14 @@
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 use tonic::transport::Server;
+use trstctl_signer_protocol::MAX_CRL_MESSAGE_BYTES;
+use trstctl_signer_protocol::v1::crl_signer_server::CrlSignerServer;
 use trstctl_signer_protocol::v1::signer_server::SignerServer;
 
 use crate::Fault;
@@ -85,12 +88,16 @@ async fn answer(socket: &Socket, allowed: Allowed, service: Service) -> Result<(
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let service = SignerServer::new(service).max_decoding_message_size(MAX_REQUEST_BYTES);
+    let service = Arc::new(service);
+    let crls =
+        CrlSignerServer::from_arc(Arc::clone(&service)).max_decoding_message_size(MAX_CRL_MESSAGE_BYTES);
+    let service = SignerServer::from_arc(service).max_decoding_message_size(MAX_REQUEST_BYTES);
     let server = Server::builder()
         .max_concurrent_streams(MAX_STREAMS)
         .max_connection_age(CONNECTION_AGE.0)
         .max_connection_age_grace(CONNECTION_AGE.1)
         .add_service(service)
+        .add_service(crls)
         .serve_with_incoming_shutdown(socket.accept(allowed)?, async {
             // A dropped sender means the same.
             let _ = stopped.await;

@@ -2,19 +2,22 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use tonic::{Code, Request, Response, Status};
 use trstctl_signer_protocol::v1::signer_server::Signer;
 use trstctl_signer_protocol::v1::{
     GenerateKeyRequest, HealthRequest, HealthResponse, Key, ListKeysRequest, ListKeysResponse, ProbeRequest,
-    ProbeResponse, PublicKeyRequest, SignTreeHeadRequest, SignTreeHeadResponse,
+    ProbeResponse, PublicKeyRequest, SignCertificateRequest, SignCertificateResponse, SignTreeHeadRequest,
+    SignTreeHeadResponse,
 };
 use trstctl_signer_protocol::{REFUSAL, probe_text, v1};
 
 use crate::algorithm::{Algorithm, BadPurposes, Purpose, Purposes};
-use crate::journal::{Backwards, TreeHead};
+use crate::journal::{Backwards, Contradiction, TreeHead};
 use crate::key_id::KeyId;
 use crate::key_store::{KeyFault, OpenKey};
 use crate::keyring::{KeyringFault, Shared};
+use crate::note::{Note, What};
 use crate::tree_head::{self, LogName};
 use crate::writer::{Busy, Writer};
 
@@ -27,16 +30,21 @@ pub struct Service {
     shared: Arc<Shared>,
     /// What this process lacks, a sentence each.
     degraded: Vec<String>,
+    /// CRLs that are read and signed at once: each takes some ten megabytes of memory, and a thread that serves.
+    pub(crate) crls: Semaphore,
 }
+
+/// How many CRLs may be.
+const CRLS_AT_ONCE: usize = 2;
 
 impl Service {
     /// A service over these keys.
     pub fn new(writer: Writer, shared: Arc<Shared>, degraded: Vec<String>) -> Self {
-        Self { writer, shared, degraded }
+        Self { writer, shared, degraded, crls: Semaphore::new(CRLS_AT_ONCE) }
     }
 
     /// An open key; one that is unknown is looked for in the store once more.
-    async fn key(&self, id: &str) -> Result<Arc<OpenKey>, Status> {
+    pub(crate) async fn key(&self, id: &str) -> Result<Arc<OpenKey>, Status> {
         let id = key_id(id)?;
         if let Some(key) = self.shared.key(id) {
             return Ok(key);
@@ -46,6 +54,13 @@ impl Service {
             Some(why) => refused(Code::FailedPrecondition, "unreadable_key", why),
             None => of_fault(&KeyFault::Unknown(id).into()),
         })
+    }
+
+    /// Notes in the journal what this key is about to sign. When this returns, the entry is durable.
+    pub(crate) async fn note(&self, key: &OpenKey, epoch: u64, what: What) -> Result<(), Status> {
+        let key_id = KeyId::new(key.header.key_id);
+        let noted = self.writer.note(Note { key_id, epoch, what }).await;
+        noted.map_err(|busy| of_busy(&busy))?.map_err(|fault| of_fault(&fault))
     }
 }
 
@@ -74,6 +89,13 @@ impl Signer for Service {
         Ok(Response::new(ListKeysResponse { keys }))
     }
 
+    async fn sign_certificate(
+        &self,
+        request: Request<SignCertificateRequest>,
+    ) -> Result<Response<SignCertificateResponse>, Status> {
+        Ok(Response::new(self.certificate(request.into_inner()).await?))
+    }
+
     async fn sign_tree_head(
         &self,
         request: Request<SignTreeHeadRequest>,
@@ -84,17 +106,9 @@ impl Signer for Service {
         let root = request.root.try_into().map_err(|_| bad("a root has 32 bytes"))?;
         let head = TreeHead { tree_size: request.tree_size, root };
         let key = self.key(&request.key_id).await?;
-        if !key.purposes.has(Purpose::TreeHeads) {
-            return Err(refused(
-                Code::PermissionDenied,
-                "wrong_purpose",
-                String::from("the key signs no tree heads"),
-            ));
-        }
+        may_sign(&key, Purpose::TreeHeads)?;
         let text = tree_head::text(&log, &head);
-        let id = KeyId::new(key.header.key_id);
-        let noted = self.writer.note_tree_head(id, log, head, request.epoch).await;
-        noted.map_err(|busy| of_busy(&busy))?.map_err(|fault| of_fault(&fault))?;
+        self.note(&key, request.epoch, What::TreeHead(log, head)).await?;
         let signature = key.private.sign(&text).map_err(|error| of_fault(&KeyringFault::from(error)))?;
         Ok(Response::new(SignTreeHeadResponse { text, signature }))
     }
@@ -137,6 +151,14 @@ fn purposes(request: &GenerateKeyRequest) -> Result<Purposes, BadPurposes> {
     Purposes::try_from(named.collect::<Result<Vec<_>, _>>()?)
 }
 
+pub(crate) fn may_sign(key: &OpenKey, purpose: Purpose) -> Result<(), Status> {
+    if key.purposes.has(purpose) {
+        return Ok(());
+    }
+    let what = format!("the key is not for {purpose}");
+    Err(refused(Code::PermissionDenied, "wrong_purpose", what))
+}
+
 fn to_wire(key: &OpenKey) -> Key {
     Key {
         key_id: KeyId::new(key.header.key_id).to_string(),
@@ -147,7 +169,7 @@ fn to_wire(key: &OpenKey) -> Key {
     }
 }
 
-fn bad(what: &str) -> Status {
+pub(crate) fn bad(what: &str) -> Status {
     refused(Code::InvalidArgument, "bad_request", what.to_owned())
 }
 
@@ -155,7 +177,7 @@ fn of_busy(busy: &Busy) -> Status {
     refused(Code::Unavailable, "unavailable", busy.to_string())
 }
 
-fn of_fault(fault: &KeyringFault) -> Status {
+pub(crate) fn of_fault(fault: &KeyringFault) -> Status {
     let (code, word) = match fault {
         KeyringFault::Key(KeyFault::Exists(_)) => (Code::AlreadyExists, "key_exists"),
         KeyringFault::Key(KeyFault::Unknown(_)) => (Code::NotFound, "unknown_key"),
@@ -176,11 +198,14 @@ fn word_of(backwards: &Backwards) -> &'static str {
         Backwards::Smaller { .. } => "smaller_tree_head",
         Backwards::OtherRoot { .. } => "other_root",
         Backwards::OlderEpoch { .. } => "older_epoch",
+        Backwards::Authority(Contradiction::SerialUsed(_)) => "serial_used",
+        Backwards::Authority(Contradiction::CrlNumber { .. }) => "crl_number_not_above_last",
+        Backwards::Authority(Contradiction::SerialDropped(_)) => "serial_dropped",
     }
 }
 
 /// A status whose metadata names the refusal.
-fn refused(code: Code, word: &'static str, message: String) -> Status {
+pub(crate) fn refused(code: Code, word: &'static str, message: String) -> Status {
     let mut status = Status::new(code, message);
     status.metadata_mut().insert(REFUSAL, tonic::metadata::MetadataValue::from_static(word));
     status

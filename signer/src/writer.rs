@@ -9,11 +9,10 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::algorithm::{Algorithm, Purposes};
-use crate::journal::TreeHead;
 use crate::key_id::KeyId;
 use crate::key_store::OpenKey;
 use crate::keyring::{Keyring, KeyringFault};
-use crate::tree_head::LogName;
+use crate::note::Note;
 
 /// Requests that may wait; more are told to come again.
 const QUEUED: usize = 256;
@@ -21,9 +20,12 @@ const QUEUED: usize = 256;
 /// What it is asked to do.
 enum Job {
     Generate(KeyId, Algorithm, Purposes, oneshot::Sender<Result<Arc<OpenKey>, KeyringFault>>),
-    NoteTreeHead(KeyId, LogName, TreeHead, u64, oneshot::Sender<Result<(), KeyringFault>>),
+    Note(Note, Noted),
     LookAgain(oneshot::Sender<Result<(), KeyringFault>>),
 }
+
+/// Where a note is answered.
+type Noted = oneshot::Sender<Result<(), KeyringFault>>;
 
 /// Where jobs are left. When the last clone is dropped, the thread ends what waits, and itself.
 #[derive(Clone)]
@@ -67,18 +69,12 @@ impl Writer {
         self.ask(|answer| Job::Generate(id, algorithm, purposes, answer)).await
     }
 
-    /// Notes that a tree head is about to be signed: [`Keyring::note_tree_head`].
+    /// Notes what is about to be signed, together with all that wait: [`Keyring::note_all`].
     ///
     /// # Errors
     /// [`Busy`].
-    pub async fn note_tree_head(
-        &self,
-        key: KeyId,
-        log: LogName,
-        head: TreeHead,
-        epoch: u64,
-    ) -> Result<Result<(), KeyringFault>, Busy> {
-        self.ask(|answer| Job::NoteTreeHead(key, log, head, epoch, answer)).await
+    pub async fn note(&self, note: Note) -> Result<Result<(), KeyringFault>, Busy> {
+        self.ask(|answer| Job::Note(note, answer)).await
     }
 
     /// Opens what other signers of the store have made: [`Keyring::look_again`].
@@ -100,18 +96,40 @@ impl Writer {
 }
 
 fn work(mut keyring: Keyring, mut waiting: mpsc::Receiver<Job>) {
-    while let Some(job) = waiting.blocking_recv() {
+    let mut next = None;
+    while let Some(job) = next.take().or_else(|| waiting.blocking_recv()) {
         // A job that nobody waits for any more is not begun; one that is under way is finished, and found when asked for again.
         match job {
             Job::Generate(_, _, _, answer) if answer.is_closed() => {}
-            Job::NoteTreeHead(.., answer) if answer.is_closed() => {}
             Job::Generate(id, algorithm, purposes, answer) => {
                 drop(answer.send(keyring.generate(id, algorithm, purposes, Timestamp::now())));
             }
-            Job::NoteTreeHead(key, log, head, epoch, answer) => {
-                drop(answer.send(keyring.note_tree_head(key, log, head, epoch, Timestamp::now())));
+            Job::Note(note, answer) => {
+                let mut batch = vec![(note, answer)];
+                next = gather(&mut waiting, &mut batch);
+                note_all(&mut keyring, batch);
             }
             Job::LookAgain(answer) => drop(answer.send(keyring.look_again())),
         }
+    }
+}
+
+/// Takes the notes that wait already; answers the job behind them that is none. They are no more than the queue holds.
+fn gather(waiting: &mut mpsc::Receiver<Job>, batch: &mut Vec<(Note, Noted)>) -> Option<Job> {
+    while batch.len() < QUEUED {
+        match waiting.try_recv().ok()? {
+            Job::Note(note, answer) => batch.push((note, answer)),
+            other => return Some(other),
+        }
+    }
+    None
+}
+
+fn note_all(keyring: &mut Keyring, mut batch: Vec<(Note, Noted)>) {
+    batch.retain(|(_, answer)| !answer.is_closed());
+    let (notes, answers): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+    let noted = keyring.note_all(&notes, Timestamp::now());
+    for (answer, noted) in answers.into_iter().zip(noted) {
+        drop(answer.send(noted));
     }
 }

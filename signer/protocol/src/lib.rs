@@ -2,7 +2,7 @@
 
 mod client;
 
-pub use client::{Client, ConnectError, connect};
+pub use client::{Client, ConnectError, CrlClient, MAX_CRL_MESSAGE_BYTES, connect, connect_for_crls};
 
 /// What `signer.proto` defines, as Rust types; its comments are theirs.
 #[allow(missing_docs, unused_qualifications, clippy::all)]

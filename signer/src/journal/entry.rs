@@ -7,6 +7,7 @@ use trstctl_formats::Digest;
 
 use crate::algorithm::{Algorithm, Purposes};
 use crate::key_id::KeyId;
+use crate::serial::Serial;
 use crate::tree_head::LogName;
 
 /// One line of the journal.
@@ -56,7 +57,47 @@ pub enum Act {
         /// Fencing number of the leader that asked.
         epoch: u64,
     },
+    /// A certificate was signed, or was about to be.
+    CertificateSigned {
+        /// By which key: the CA.
+        key_id: KeyId,
+        /// Its serial.
+        serial: Serial,
+        /// When it expires.
+        not_after: Timestamp,
+        /// SHA-256 of what was signed, hexadecimal.
+        tbs_sha256: String,
+        /// Fencing number of the leader that asked.
+        epoch: u64,
+    },
+    /// Part of what a CRL newly revokes, when that is too much for one line. Revoked it is from here, whether the CRL follows or not.
+    SerialsRevoked {
+        /// By which key: the CA.
+        key_id: KeyId,
+        /// At most [`MAX_REVOKED`].
+        serials: Vec<Serial>,
+    },
+    /// A CRL was signed, or was about to be.
+    CrlSigned {
+        /// By which key: the CA.
+        key_id: KeyId,
+        /// Its number.
+        number: u64,
+        /// When it begins.
+        this_update: Timestamp,
+        /// When the next is due.
+        next_update: Timestamp,
+        /// What it revokes and none did before; at most [`MAX_REVOKED`].
+        revoked: Vec<Serial>,
+        /// SHA-256 of what was signed, hexadecimal.
+        tbs_sha256: String,
+        /// Fencing number of the leader that asked.
+        epoch: u64,
+    },
 }
+
+/// Serials in one entry at most: its line stays under half of what a line may have.
+pub const MAX_REVOKED: usize = 10_000;
 
 impl Entry {
     /// Its line, without newline.

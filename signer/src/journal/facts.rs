@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::entry::Act;
+use super::authority::{Authority, Contradiction};
+use super::entry::{Act, MAX_REVOKED};
 use crate::algorithm::{Algorithm, Purposes};
 use crate::key_id::KeyId;
 use crate::tree_head::LogName;
@@ -16,6 +17,8 @@ pub struct Facts {
     pub keys: BTreeMap<KeyId, KeyFacts>,
     /// The last head of each log that was signed.
     pub tree_heads: BTreeMap<LogName, TreeHead>,
+    /// What each CA, by its key, has signed; a key that signed nothing yet is not in it.
+    pub authorities: BTreeMap<KeyId, Authority>,
     /// The newest epoch that anything was signed with.
     pub epoch: u64,
 }
@@ -29,7 +32,7 @@ pub struct TreeHead {
     pub root: [u8; 32],
 }
 
-/// Why a tree head would go backwards.
+/// Why something would go back behind what was signed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Backwards {
     /// Fewer leaves than before.
@@ -66,6 +69,9 @@ pub enum Backwards {
         /// The newest one.
         newest: u64,
     },
+    /// A CA would contradict itself.
+    #[error(transparent)]
+    Authority(#[from] Contradiction),
 }
 
 /// What the journal says of a key.
@@ -92,12 +98,38 @@ impl Facts {
                 Err("a key is made a second time")
             }
             Act::KeyGenerated { public_key_sha256, .. } => bytes::<32>(public_key_sha256).map(drop),
-            Act::TreeHeadSigned { key_id, .. } if !self.keys.contains_key(key_id) => {
+            Act::TreeHeadSigned { key_id, .. }
+            | Act::CertificateSigned { key_id, .. }
+            | Act::SerialsRevoked { key_id, .. }
+            | Act::CrlSigned { key_id, .. }
+                if !self.keys.contains_key(key_id) =>
+            {
                 Err("its key was never made")
             }
             Act::TreeHeadSigned { log, tree_size, root, epoch, .. } => {
                 let head = TreeHead { tree_size: *tree_size, root: bytes(root)? };
                 self.forwards(log, &head, *epoch).map_err(|_| "a tree head goes backwards")
+            }
+            Act::CertificateSigned { key_id, serial, tbs_sha256, epoch, .. } => {
+                self.in_epoch(*epoch).map_err(|_| "an epoch goes backwards")?;
+                let digest = bytes(tbs_sha256)?;
+                let authority = self.authorities.get(key_id);
+                let may = authority.map_or(Ok(()), |authority| authority.may_certify(*serial, &digest));
+                may.map_err(|_| "a serial is used a second time")
+            }
+            Act::SerialsRevoked { serials, .. } if serials.len() > MAX_REVOKED => {
+                Err("it revokes too many at once")
+            }
+            Act::SerialsRevoked { .. } => Ok(()),
+            Act::CrlSigned { revoked, .. } if revoked.len() > MAX_REVOKED => {
+                Err("it revokes too many at once")
+            }
+            Act::CrlSigned { key_id, number, tbs_sha256, epoch, .. } => {
+                self.in_epoch(*epoch).map_err(|_| "an epoch goes backwards")?;
+                let digest = bytes(tbs_sha256)?;
+                let authority = self.authorities.get(key_id);
+                let may = authority.map_or(Ok(()), |authority| authority.may_follow(*number, &digest));
+                may.map_err(|_| "a CRL number is not above the last")
             }
         }
     }
@@ -115,6 +147,21 @@ impl Facts {
                 self.tree_heads.insert(log, TreeHead { tree_size, root });
                 self.epoch = epoch;
             }
+            Act::CertificateSigned { key_id, serial, not_after, tbs_sha256, epoch } => {
+                let Ok(tbs_sha256) = bytes(&tbs_sha256) else { return };
+                self.authorities.entry(key_id).or_default().certified(serial, not_after, &tbs_sha256);
+                self.epoch = epoch;
+            }
+            Act::SerialsRevoked { key_id, serials } => {
+                self.authorities.entry(key_id).or_default().revoked(serials);
+            }
+            Act::CrlSigned { key_id, number, revoked, tbs_sha256, epoch, .. } => {
+                let Ok(tbs_sha256) = bytes(&tbs_sha256) else { return };
+                let authority = self.authorities.entry(key_id).or_default();
+                authority.revoked(revoked);
+                authority.crl_signed(number, tbs_sha256);
+                self.epoch = epoch;
+            }
         }
     }
 
@@ -123,9 +170,7 @@ impl Facts {
     /// # Errors
     /// [`Backwards`].
     pub fn forwards(&self, log: &LogName, head: &TreeHead, epoch: u64) -> Result<(), Backwards> {
-        if epoch < self.epoch {
-            return Err(Backwards::OlderEpoch { asked: epoch, newest: self.epoch });
-        }
+        self.in_epoch(epoch)?;
         match self.tree_heads.get(log) {
             Some(last) if head.tree_size < last.tree_size => {
                 Err(Backwards::Smaller { log: log.clone(), asked: head.tree_size, last: last.tree_size })
@@ -135,6 +180,17 @@ impl Facts {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether nothing was signed with a newer epoch.
+    ///
+    /// # Errors
+    /// [`Backwards::OlderEpoch`].
+    pub fn in_epoch(&self, epoch: u64) -> Result<(), Backwards> {
+        if epoch < self.epoch {
+            return Err(Backwards::OlderEpoch { asked: epoch, newest: self.epoch });
+        }
+        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
 //! The file that the entries stand in.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -18,6 +18,9 @@ const NAME: &str = "journal";
 
 /// No line is longer, in bytes.
 const MAX_LINE_BYTES: usize = 1 << 20;
+
+/// So much is read at once, in bytes.
+const READ_BYTES: usize = 64 << 10;
 
 /// An open journal, read to its end.
 pub struct Journal {
@@ -194,35 +197,50 @@ impl Journal {
         let lock = self.flock(FlockOperation::LockExclusive)?;
         self.is_in_its_place()?;
         self.catch_up()?;
-        Ok(Locked { journal: self, _lock: lock })
+        Ok(Locked { journal: self, staged: Vec::new(), _lock: lock })
     }
 
-    fn append(&mut self, now: Timestamp, act: Act) -> Result<(), JournalFault> {
+    /// Takes an act for the next entry, and adds its line to `lines`.
+    fn stage(&mut self, now: Timestamp, act: Act, lines: &mut Vec<u8>) -> Result<(), JournalFault> {
         self.facts.check(&act).map_err(|what| self.broken(what.to_owned()))?;
         let entry = Entry { number: self.entries + 1, previous: self.head.to_string(), at: now, act };
-        let mut line = entry.line();
-        let head = Entry::digest_of(&line);
-        line.push(b'\n');
-        if let Err(error) = self.write(&line) {
-            // Whatever of the line is there must not be taken for an entry.
+        let line = entry.line();
+        self.entries += 1;
+        self.head = Entry::digest_of(&line);
+        self.facts.add(entry.act);
+        lines.extend(line);
+        lines.push(b'\n');
+        Ok(())
+    }
+
+    /// Makes staged lines durable, all with one sync, and then the head.
+    fn commit(&mut self, lines: &[u8]) -> Result<(), JournalFault> {
+        if let Err(error) = self.write(lines) {
+            // Whatever of the lines is there must not be taken for entries.
             let _ = self.file.set_len(self.len);
+            self.forget();
             return Err(self.unusable("written")(error));
         }
-        self.len += line.len() as u64;
-        self.entries += 1;
-        self.head = head;
-        self.facts.add(entry.act);
-        // The entry stands whatever becomes of this; it is not answered for without.
+        self.len += lines.len() as u64;
+        // The entries stand whatever becomes of this; they are not answered for without.
         self.head_file.write(&self.reached()).map_err(self.unusable("written, its head"))?;
         self.promised = self.reached();
         Ok(())
     }
 
-    fn write(&mut self, line: &[u8]) -> io::Result<()> {
+    /// What is in memory may not be what is in the file: it is read again, from the start, before anything else is done.
+    fn forget(&mut self) {
+        self.len = 0;
+        self.entries = 0;
+        self.head = Head::NONE.digest;
+        self.facts = Facts::default();
+    }
+
+    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
         // What lies behind the last whole line was left by a crash.
         self.file.set_len(self.len)?;
         self.file.seek(SeekFrom::Start(self.len))?;
-        self.file.write_all(line)?;
+        self.file.write_all(lines)?;
         self.file.sync_data()
     }
 
@@ -247,33 +265,40 @@ impl Journal {
         Ok(())
     }
 
-    /// Reads the whole lines behind those that are known; the entry that the head names must be among them all.
+    /// Reads the whole lines behind those that are known; the entry that the head names must be among them all, and the one that it
+    /// named before.
     fn catch_up(&mut self) -> Result<(), JournalFault> {
         let promised = self.head_file.read().map_err(self.unusable("read, its head"))?;
         let promised = promised.ok_or_else(|| self.shortened("journal.head is damaged"))?;
-        let mut news = Vec::new();
-        let read = self.file.seek(SeekFrom::Start(self.len)).and_then(|_| self.file.read_to_end(&mut news));
-        read.map_err(self.unusable("read"))?;
-        let mut is_kept = [self.promised, self.reached()].contains(&promised);
-        let mut lines = news.split_inclusive(|byte| *byte == b'\n').peekable();
-        while let Some(line) = lines.next() {
-            let Some(whole) = line.strip_suffix(b"\n") else { break };
-            match self.take(whole) {
-                // Nothing behind the head was answered for: a last entry that is torn, also in its middle, gives way.
-                Err(_) if self.reached() == promised && lines.peek().is_none() => break,
+        let mut awaited = [promised, self.promised].to_vec();
+        awaited.retain(|head| !self.holds(head));
+        self.file.seek(SeekFrom::Start(self.len)).map_err(self.unusable("read"))?;
+        let file = self.file.try_clone().map_err(self.unusable("read"))?;
+        let mut news = BufReader::with_capacity(READ_BYTES, file);
+        let mut line = Vec::new();
+        while next_line(&mut news, &mut line).map_err(self.unusable("read"))? {
+            match self.take(&line[..line.len() - 1]) {
+                // Nothing behind the head was answered for: from the first entry that is torn on, all gives way.
+                Err(_) if awaited.is_empty() => break,
                 taken => taken?,
             }
-            is_kept |= self.reached() == promised;
+            awaited.retain(|head| *head != self.reached());
         }
         let len = self.file.metadata().map_err(self.unusable("read"))?.len();
-        if !is_kept || len < self.len {
-            let Head { entries, digest } = promised;
+        if let Some(Head { entries, digest }) =
+            awaited.first().copied().or((len < self.len).then_some(promised))
+        {
             let what =
                 format!("journal.head names entry {entries} ({digest}), which the journal does not hold");
             return Err(self.shortened(&what));
         }
         self.promised = promised;
         Ok(())
+    }
+
+    /// Whether the entries that were read have this one, as far as that is remembered.
+    fn holds(&self, head: &Head) -> bool {
+        *head == self.reached() || (*head == self.promised && head.entries <= self.entries)
     }
 
     fn shortened(&self, what: &str) -> JournalFault {
@@ -322,29 +347,64 @@ impl Journal {
 /// A journal that no other signer changes meanwhile.
 pub struct Locked<'j> {
     journal: &'j mut Journal,
+    /// Lines of acts that the facts have, and the file does not yet.
+    staged: Vec<u8>,
     _lock: Lock,
 }
 
 impl Locked<'_> {
-    /// What the entries say, those of other signers too.
+    /// What the entries say, those of other signers too, and the staged acts.
     pub fn facts(&self) -> &Facts {
         &self.journal.facts
     }
 
-    /// Whether all entries so far are durable and named by the head. A crash, or a head that could not be written, leaves a last one
-    /// that is not: nothing may rest on it until another entry has made it so.
+    /// Whether all entries so far are durable and named by the head, or will be with those that are staged. A crash, or a head that could
+    /// not be written, leaves some that are not: nothing may rest on them until another entry has made them so.
     pub fn is_durable(&self) -> bool {
-        self.journal.promised == self.journal.reached()
+        !self.staged.is_empty() || self.journal.promised == self.journal.reached()
     }
 
-    /// Makes an act durable. When this returns, it is in the journal for ever.
+    /// Takes an act that [`Locked::commit`] will make durable: later ones are decided on it already.
     ///
     /// # Errors
-    /// [`JournalFault::Broken`] for an act that cannot follow. [`JournalFault::Unusable`]: it may stand all the same, which the next
-    /// reading tells; it must not be answered for.
-    pub fn append(&mut self, now: Timestamp, act: Act) -> Result<(), JournalFault> {
-        self.journal.append(now, act)
+    /// [`JournalFault::Broken`] for an act that cannot follow.
+    pub fn stage(&mut self, now: Timestamp, act: Act) -> Result<(), JournalFault> {
+        self.journal.stage(now, act, &mut self.staged)
     }
+
+    /// Makes all staged acts durable, with one sync of the journal and one of its head. When this returns, they are in it for ever.
+    ///
+    /// # Errors
+    /// [`JournalFault::Unusable`]: they may stand all the same, which the next reading tells; none must be answered for.
+    pub fn commit(&mut self) -> Result<(), JournalFault> {
+        let staged = std::mem::take(&mut self.staged);
+        if staged.is_empty() { Ok(()) } else { self.journal.commit(&staged) }
+    }
+
+    /// Stages one act and commits.
+    ///
+    /// # Errors
+    /// Those of both.
+    pub fn append(&mut self, now: Timestamp, act: Act) -> Result<(), JournalFault> {
+        self.stage(now, act)?;
+        self.commit()
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        if !self.staged.is_empty() {
+            self.journal.forget();
+        }
+    }
+}
+
+/// Reads the next line, with its newline; not one that has none, at the end. A line that is too long comes cut off, and still too long.
+fn next_line(from: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
+    const TOO_LONG: usize = MAX_LINE_BYTES + 2;
+    line.clear();
+    from.by_ref().take(TOO_LONG as u64).read_until(b'\n', line)?;
+    Ok(line.last() == Some(&b'\n') || line.len() == TOO_LONG)
 }
 
 fn unusable(path: &Path, act: &'static str) -> impl Fn(io::Error) -> JournalFault + use<> {
@@ -486,6 +546,64 @@ mod tests {
         assert_eq!(journal.entries(), 3);
         append(&mut journal, key_generated(4));
         assert_eq!(Journal::open(folder.path(), Access::Read).unwrap().entries(), 4);
+    }
+
+    #[test]
+    fn of_acts_that_were_staged_together_a_power_loss_leaves_a_beginning() {
+        let (folder, mut journal) = sample();
+        let files = [NAME, head::NAME].map(|name| folder.path().join(name));
+        let before = files.each_ref().map(|path| std::fs::read(path).unwrap());
+        let mut locked = journal.lock().unwrap();
+        for number in 3..6 {
+            locked.stage(Timestamp::UNIX_EPOCH, key_generated(number)).unwrap();
+        }
+        locked.commit().unwrap();
+        drop(locked);
+        assert_eq!(Journal::open(folder.path(), Access::Read).unwrap().facts(), journal.facts());
+        let after = std::fs::read(&files[0]).unwrap();
+        let line = (after.len() - before[0].len()) / 3;
+        for whole in 0..3 {
+            let mut torn = after.clone();
+            torn[before[0].len() + whole * line + 10..][..20].fill(0);
+            std::fs::write(&files[0], &torn).unwrap();
+            std::fs::write(&files[1], sample_head(&after)).unwrap();
+            assert!(
+                Journal::open(folder.path(), Access::Read).is_err(),
+                "what the head names was answered for"
+            );
+            std::fs::write(&files[1], &before[1]).unwrap();
+            let mut journal = Journal::open(folder.path(), Access::Write).unwrap();
+            assert_eq!(journal.entries(), 3 + whole as u64);
+            append(&mut journal, key_generated(9));
+            assert_eq!(Journal::open(folder.path(), Access::Read).unwrap().entries(), 4 + whole as u64);
+        }
+    }
+
+    #[test]
+    fn what_was_staged_and_not_written_is_forgotten() {
+        let (folder, mut journal) = sample();
+        journal.lock().unwrap().stage(Timestamp::UNIX_EPOCH, key_generated(3)).unwrap();
+        assert_eq!(journal.lock().unwrap().facts().keys.len(), 2);
+        // A file that cannot be written.
+        let mut reader = Journal::open(folder.path(), Access::Read).unwrap();
+        let failed = reader.lock().unwrap().append(Timestamp::UNIX_EPOCH, key_generated(3));
+        assert!(matches!(failed, Err(JournalFault::Unusable { .. })));
+        append(&mut journal, key_generated(3));
+        let locked = reader.lock().unwrap();
+        assert_eq!((locked.facts().keys.len(), locked.is_durable()), (3, true));
+    }
+
+    #[test]
+    fn a_journal_that_is_read_again_must_still_go_as_far_as_it_did() {
+        let (folder, mut journal) = sample();
+        let files = [NAME, head::NAME].map(|name| folder.path().join(name));
+        let older = files.each_ref().map(|path| std::fs::read(path).unwrap());
+        append(&mut journal, key_generated(3));
+        journal.lock().unwrap().stage(Timestamp::UNIX_EPOCH, key_generated(4)).unwrap();
+        for (path, bytes) in files.iter().zip(older) {
+            std::fs::write(path, bytes).unwrap();
+        }
+        assert!(matches!(journal.lock().err(), Some(JournalFault::Shortened { .. })));
     }
 
     #[test]

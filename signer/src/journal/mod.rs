@@ -2,17 +2,20 @@
 //!
 //! A line an entry, JSON, each with its number and the SHA-256 of the line before it. What an entry allows may leave the signer
 //! only when the entry is durable: [`Journal::lock`] locks the file and reads what other signers of the same store have added, the
-//! caller decides on the facts so far, and [`Locked::append`] appends and syncs before it returns.
+//! caller decides on the facts so far and stages acts ([`Locked::stage`]), and [`Locked::commit`] appends them all and syncs once before it
+//! returns.
 //!
 //! A second file, the head, says how far the journal goes, so that a journal that lost its end is noticed. What lies behind the
-//! head's entry without a newline was never answered for: a crash left it, and the next entry takes its place. Any other fault
-//! stops the signer. A missing journal beside an existing key store is an error, never a fresh start.
+//! head's entry was never answered for: a crash left it, and from the first line that does not hold, the next entry takes its place. Any
+//! other fault stops the signer. A missing journal beside an existing key store is an error, never a fresh start.
 
+mod authority;
 mod entry;
 mod facts;
 mod file;
 mod head;
 
-pub use entry::Act;
+pub use authority::{Contradiction, CrlClaim};
+pub use entry::{Act, MAX_REVOKED};
 pub use facts::{Backwards, Facts, KeyFacts, TreeHead};
-pub use file::{Access, Journal, JournalFault};
+pub use file::{Access, Journal, JournalFault, Locked};

@@ -1,6 +1,8 @@
 //! A real signer process over a throw-away key store.
 #![allow(dead_code, reason = "each test program uses its part")]
 
+pub mod x509;
+
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -10,9 +12,10 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tonic::Status;
 use trstctl_signer_protocol::v1::{
-    Algorithm, GenerateKeyRequest, HealthRequest, Key, PublicKeyRequest, Purpose,
+    Algorithm, CertificateKind, GenerateKeyRequest, HealthRequest, Key, LeafUsage, PublicKeyRequest, Purpose,
+    SignCertificateRequest, SignCrlRequest,
 };
-use trstctl_signer_protocol::{Client, REFUSAL, connect};
+use trstctl_signer_protocol::{Client, CrlClient, REFUSAL, connect, connect_for_crls};
 
 /// A key store, its KEK, and room for sockets.
 pub struct Site {
@@ -125,6 +128,10 @@ impl Signer {
         connect(&self.socket).await.unwrap()
     }
 
+    pub async fn crl_client(&self) -> CrlClient {
+        connect_for_crls(&self.socket).await.unwrap()
+    }
+
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -151,6 +158,35 @@ pub async fn generate(client: &mut Client, id: &str, algorithm: Algorithm) -> Re
 
 pub async fn public_key(client: &mut Client, id: &str) -> Result<Key, Status> {
     Ok(client.public_key(PublicKeyRequest { key_id: id.to_owned() }).await?.into_inner())
+}
+
+/// A request for a root.
+pub fn root_request(key: &Key, tbs: Vec<u8>) -> SignCertificateRequest {
+    let kind = CertificateKind::Root.into();
+    SignCertificateRequest { key_id: key.key_id.clone(), tbs, kind, epoch: 1, ..Default::default() }
+}
+
+pub fn intermediate_request(key: &Key, issuer: &[u8], tbs: Vec<u8>) -> SignCertificateRequest {
+    let kind = CertificateKind::Intermediate.into();
+    SignCertificateRequest { kind, issuer_certificate: issuer.to_vec(), ..root_request(key, tbs) }
+}
+
+/// A request for a server's certificate.
+pub fn leaf_request(key: &Key, issuer: &[u8], tbs: Vec<u8>) -> SignCertificateRequest {
+    let (kind, usages) = (CertificateKind::Leaf.into(), vec![LeafUsage::ServerAuth.into()]);
+    SignCertificateRequest { kind, usages, issuer_certificate: issuer.to_vec(), ..root_request(key, tbs) }
+}
+
+pub fn crl_request(key: &Key, issuer: &[u8], tbs: Vec<u8>) -> SignCrlRequest {
+    SignCrlRequest { key_id: key.key_id.clone(), tbs, issuer_certificate: issuer.to_vec(), epoch: 1 }
+}
+
+pub async fn certificate(client: &mut Client, request: SignCertificateRequest) -> Result<Vec<u8>, Status> {
+    Ok(client.sign_certificate(request).await?.into_inner().certificate)
+}
+
+pub async fn crl(client: &mut CrlClient, request: SignCrlRequest) -> Result<Vec<u8>, Status> {
+    Ok(client.sign_crl(request).await?.into_inner().crl)
 }
 
 /// The word that names a refusal.
