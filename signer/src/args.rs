@@ -44,6 +44,8 @@ pub struct Serve {
 
 #[derive(Subcommand, Debug)]
 pub enum Command {
+    /// Seal every key again under a new KEK; run again after a crash, it goes on
+    Rewrap(Rewrap),
     /// What the signers of a key store did
     #[command(subcommand)]
     Journal(JournalCommand),
@@ -62,4 +64,17 @@ pub struct JournalArgs {
     /// Folder of the sealed keys and the journal
     #[arg(long, value_name = "DIR", env = "TRSTCTL_SIGNER_KEYSTORE")]
     pub keystore: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub struct Rewrap {
+    /// Folder of the sealed keys and the journal
+    #[arg(long, value_name = "DIR", env = "TRSTCTL_SIGNER_KEYSTORE")]
+    pub keystore: PathBuf,
+    /// File with the KEK that the keys are sealed under
+    #[arg(long, value_name = "FILE", env = "TRSTCTL_SIGNER_KEK")]
+    pub kek: PathBuf,
+    /// File with the KEK that is to take its place: 32 bytes
+    #[arg(long, value_name = "FILE")]
+    pub new_kek: PathBuf,
 }

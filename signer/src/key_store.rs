@@ -6,7 +6,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -25,6 +25,8 @@ use crate::x509::Signatory;
 const ENDING: &str = ".key";
 /// The same while the journal does not say yet that the key exists.
 const PENDING: &str = ".key.pending";
+/// The same while a key is sealed again; the file with the name opens until this one takes its place.
+const REWRAPPED: &str = ".key.rewrapped";
 
 /// No sealed key file is longer, in bytes: RSA-4096 takes about 2.6 KB, ML-DSA-65 about 4.3 KB.
 const MAX_FILE_BYTES: u64 = 64 << 10;
@@ -234,6 +236,68 @@ impl KeyStore {
             }
         }
         Ok(())
+    }
+
+    /// The keys that wait for their name: what [`KeyStore::settle`] could not settle.
+    ///
+    /// # Errors
+    /// [`KeyFault::Io`].
+    pub fn pending(&self) -> Result<Vec<KeyId>, KeyFault> {
+        self.names_ending_in(PENDING)
+    }
+
+    /// The KEK that a key's file says it is sealed under.
+    ///
+    /// # Errors
+    /// [`KeyFault::Unknown`], [`KeyFault::Sealed`] for a damaged file, [`KeyFault::Io`].
+    pub fn kek_of(&self, id: KeyId) -> Result<KekId, KeyFault> {
+        let bytes = read(&self.path(id, ENDING), id)?;
+        Ok(SealedKey::read(&bytes).map_err(|fault| KeyFault::Sealed { id, fault })?.kek_id())
+    }
+
+    /// Seals a key again, durably, beside its file, and opens what was written. A file that a crash left there gives way. The
+    /// caller holds the journal's lock.
+    ///
+    /// # Errors
+    /// [`KeyFault::Io`]; [`KeyFault::Sealed`] or [`KeyFault::Mismatch`] when what was written does not open as the same key.
+    pub fn stage_again(
+        &self,
+        id: KeyId,
+        kek: &Kek,
+        header: &KeyHeader,
+        nonce: &[u8; 24],
+        key: &OpenKey,
+    ) -> Result<Staged, KeyFault> {
+        let (pending, named) = (self.path(id, REWRAPPED), self.path(id, ENDING));
+        let sealed = key.private.with_pkcs8(|pkcs8| seal(kek, header, nonce, pkcs8))?;
+        let sealed = sealed.map_err(|fault| KeyFault::Sealed { id, fault })?;
+        let failed = io_fault(&pending, "written");
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&pending)
+            .map_err(&failed)?;
+        // Whoever runs this, root perhaps, the signer reads it as before.
+        let (old, new) = (named.metadata().map_err(&failed)?, file.metadata().map_err(&failed)?);
+        if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
+            fchown(&file, Some(old.uid()), Some(old.gid())).map_err(&failed)?;
+        }
+        file.write_all(&sealed).and_then(|()| file.sync_all()).map_err(&failed)?;
+        if open(id, &read(&pending, id)?, kek)?.public_key != key.public_key {
+            return Err(KeyFault::Mismatch { id, what: "sealed again, it opens as another key" });
+        }
+        Ok(Staged { id, pending, named })
+    }
+
+    /// Puts a key that was sealed again in the place of its file, in one step, durably.
+    ///
+    /// # Errors
+    /// [`KeyFault::Io`].
+    pub fn replace(&self, staged: &Staged) -> Result<(), KeyFault> {
+        fs::rename(&staged.pending, &staged.named).map_err(io_fault(&staged.named, "replaced"))?;
+        self.sync()
     }
 
     /// A key of the store that another KEK sealed, and which.

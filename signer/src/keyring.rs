@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use jiff::Timestamp;
 use trstctl_formats::Digest;
-use trstctl_formats::sealed_key::{Kek, KeyHeader};
+use trstctl_formats::sealed_key::{Kek, KekId, KeyHeader};
 
 use crate::algorithm::{Algorithm, Purposes};
 use crate::journal::{Access, Act, Backwards, Facts, Journal, JournalFault};
@@ -39,6 +39,8 @@ struct State {
     keys: BTreeMap<KeyId, Arc<OpenKey>>,
     /// Keys that have a file and do not open, and why.
     unreadable: BTreeMap<KeyId, String>,
+    /// That keys were sealed again under a KEK that this signer does not hold.
+    resealed: Option<String>,
     summary: Summary,
 }
 
@@ -198,7 +200,10 @@ impl Keyring {
         }
         self.store.settle(locked.facts())?;
         if let Some((id, sealed)) = self.store.of_another_kek(&self.kek)? {
-            return Err(KeyFault::WrongKek { id, sealed, given: self.kek.id() }.into());
+            let given = self.kek.id();
+            drop(locked);
+            self.share(Vec::new(), None);
+            return Err(KeyFault::WrongKek { id, sealed, given }.into());
         }
         let staged = self.store.stage(id, &self.kek, &header, &random()?, &private)?;
         // When this fails, whether the entry stands is known when the journal is read next; until then the key stays pending.
@@ -231,6 +236,18 @@ impl Keyring {
         }
     }
 
+    /// Whether the journal knows keys under another KEK, and what to do then.
+    fn resealed(&self) -> Option<String> {
+        let keys = &self.journal.facts().keys;
+        let mut others = keys.iter().filter_map(|(id, known)| Some((id, KekId(known.rewrapped?.kek_id))));
+        let (id, kek) = others.find(|(_, kek)| *kek != self.kek.id())?;
+        Some(format!(
+            "key {id} was sealed again under the KEK {kek}, and this signer holds {}: when `trstctl-signer rewrap` is through, give it \
+             the new KEK and start it again",
+            self.kek.id()
+        ))
+    }
+
     /// Shows others new keys and the present journal; a new list of keys that do not open replaces the old one.
     fn share(&self, found: Vec<(KeyId, Arc<OpenKey>)>, unreadable: Option<BTreeMap<KeyId, String>>) {
         let mut state = self.shared.state.write().unwrap_or_else(PoisonError::into_inner);
@@ -238,6 +255,7 @@ impl Keyring {
         if let Some(unreadable) = unreadable {
             state.unreadable = unreadable;
         }
+        state.resealed = self.resealed();
         state.summary = Summary {
             deployment_id: hex::encode(self.deployment_id),
             kek_id: self.kek.id().to_string(),
@@ -266,7 +284,8 @@ impl Shared {
 
     /// What is wrong with keys, a sentence each.
     pub fn unreadable(&self) -> Vec<String> {
-        self.state.read().unwrap_or_else(PoisonError::into_inner).unreadable.values().cloned().collect()
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        state.unreadable.values().chain(&state.resealed).cloned().collect()
     }
 
     /// What Health says.
@@ -294,7 +313,7 @@ fn look(store: &KeyStore, kek: &Kek, shared: &Shared, facts: &Facts) -> Result<F
     Ok((found, unreadable))
 }
 
-fn random<const N: usize>() -> Result<[u8; N], KeyRefused> {
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], KeyRefused> {
     let mut bytes = [0; N];
     SystemRandom::new().fill(&mut bytes)?;
     Ok(bytes)

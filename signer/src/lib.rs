@@ -14,6 +14,7 @@ mod key_store;
 mod keyring;
 mod note;
 mod private_key;
+mod rewrap;
 pub mod seccomp;
 mod serial;
 mod serve;
@@ -42,6 +43,9 @@ pub enum Fault {
     /// The journal alone.
     #[error(transparent)]
     Journal(#[from] JournalFault),
+    /// Sealing again.
+    #[error(transparent)]
+    Rewrap(#[from] rewrap::RewrapFault),
     /// The socket.
     #[error(transparent)]
     Socket(#[from] socket::SocketFault),
@@ -64,6 +68,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Fault> {
     match (cli.command, cli.serve) {
         (Some(Command::Journal(JournalCommand::Verify(args))), _) => verify(&args),
         (Some(Command::Journal(JournalCommand::Show(args))), _) => show(&args),
+        (Some(Command::Rewrap(args)), _) => rewrap::run(&args),
         (None, Some(serve)) => serve::run(&serve),
         (None, None) => unreachable!("without a command, serving's arguments are required"),
     }

@@ -14,7 +14,8 @@ in the key store; the KEK, 32 bytes in a file, opens them. What the signer does,
 const EXIT_STATUS: &str = "0 after a stop by SIGTERM or SIGINT, and when --check finds that everything opens; 1 when something does not, or the signer cannot \
 start: the KEK is not 32 bytes, the journal is missing beside keys or does not hold, another signer answers on the socket.";
 
-const FILES: &str = "In the key store: ID.key, a sealed key, written once and never over another; ID.key.pending, one that a crash interrupted, finished or removed at the \
+const FILES: &str = "In the key store: ID.key, a sealed key, never overwritten but by rewrap, which puts the same key under the new KEK in its place; ID.key.rewrapped, one that a crash \
+kept from that, of no use, overwritten by the next rewrap; ID.key.pending, one that a crash interrupted, finished or removed at the \
 next start; journal and journal.head. Back all of them up together, and the KEK somewhere else.";
 
 const EXAMPLES: &str = "trstctl-signer --keystore /var/lib/trstctl/keys --kek /run/secrets/kek --socket /run/trstctl/signer.sock";

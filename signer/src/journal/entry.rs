@@ -44,6 +44,15 @@ pub enum Act {
         /// SHA-256 of its public half (SPKI, DER), hexadecimal.
         public_key_sha256: String,
     },
+    /// A key was sealed again, or was about to be.
+    KeyRewrapped {
+        /// Which key.
+        key_id: KeyId,
+        /// Counts its sealed files; its first has 1.
+        generation: u32,
+        /// Under which KEK, hexadecimal, 16 bytes.
+        kek_id: String,
+    },
     /// The head of a log's Merkle tree was signed, or was about to be.
     TreeHeadSigned {
         /// By which key.

@@ -83,6 +83,17 @@ pub struct KeyFacts {
     pub purposes: Purposes,
     /// SHA-256 of its public half.
     pub public_key_sha256: [u8; 32],
+    /// How it was sealed again, if it was.
+    pub rewrapped: Option<Rewrapped>,
+}
+
+/// The newest sealed file of a key, as the journal knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rewrapped {
+    /// Its generation.
+    pub generation: u32,
+    /// The KEK that it is sealed under.
+    pub kek_id: [u8; 16],
 }
 
 impl Facts {
@@ -98,6 +109,16 @@ impl Facts {
                 Err("a key is made a second time")
             }
             Act::KeyGenerated { public_key_sha256, .. } => bytes::<32>(public_key_sha256).map(drop),
+            Act::KeyRewrapped { key_id, generation, kek_id } => {
+                let known = self.keys.get(key_id).ok_or("its key was never made")?;
+                let news = Rewrapped { generation: *generation, kek_id: bytes(kek_id)? };
+                match known.rewrapped {
+                    // The same again: a crash left the first without its file.
+                    Some(last) if news == last || news.generation > last.generation => Ok(()),
+                    None if news.generation > 1 => Ok(()),
+                    _ => Err("a key's generation does not rise"),
+                }
+            }
             Act::TreeHeadSigned { key_id, .. }
             | Act::CertificateSigned { key_id, .. }
             | Act::SerialsRevoked { key_id, .. }
@@ -140,7 +161,14 @@ impl Facts {
             Act::StoreCreated { deployment_id } => self.deployment_id = bytes(&deployment_id).ok(),
             Act::KeyGenerated { key_id, algorithm, purposes, public_key_sha256 } => {
                 let Ok(public_key_sha256) = bytes(&public_key_sha256) else { return };
-                self.keys.insert(key_id, KeyFacts { algorithm, purposes, public_key_sha256 });
+                self.keys
+                    .insert(key_id, KeyFacts { algorithm, purposes, public_key_sha256, rewrapped: None });
+            }
+            Act::KeyRewrapped { key_id, generation, kek_id } => {
+                let Ok(kek_id) = bytes(&kek_id) else { return };
+                if let Some(known) = self.keys.get_mut(&key_id) {
+                    known.rewrapped = Some(Rewrapped { generation, kek_id });
+                }
             }
             Act::TreeHeadSigned { log, tree_size, root, epoch, .. } => {
                 let Ok(root) = bytes(&root) else { return };

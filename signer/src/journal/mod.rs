@@ -17,5 +17,5 @@ mod head;
 
 pub use authority::{Contradiction, CrlClaim};
 pub use entry::{Act, MAX_REVOKED};
-pub use facts::{Backwards, Facts, KeyFacts, TreeHead};
+pub use facts::{Backwards, Facts, KeyFacts, Rewrapped, TreeHead};
 pub use file::{Access, Journal, JournalFault, Locked};
