@@ -202,6 +202,56 @@ const WRITTEN: &[Written] = &[
         ],
     },
     Written {
+        command: "keys",
+        description: &[
+            "A key whose only copy is lost is lost with all that it opens. These commands keep it with several people, none of whom has it alone.",
+        ],
+        examples: &[(
+            "Split a KEK, and show that three custodians have it:",
+            "trstctl-dr keys escrow --kek /run/kek --output /run/shares\ntrstctl-dr keys recover --check --keystore /var/lib/trstctl/keys",
+        )],
+    },
+    Written {
+        command: "keys-escrow",
+        description: &[
+            "Splits the key: any --threshold of the --shares give it back, fewer say nothing about it. The set is put together again from its text before anything is written.",
+            "The folder is made with mode 0700, and must not exist. For each custodian it gets share-N.txt and share-N.html, a sheet to print with the share as groups of five characters and \
+             as a QR code, and a line that says what it is. A sheet asks for nothing outside. Whoever has the folder has the key: make it on a memory file system of a machine without network, \
+             print, and destroy it.",
+            "An age identity is its 32 secret bytes; an SSH key cannot be split. A share names its key by a tag, and the splitting that it belongs to (docs/format/key-share.md).",
+        ],
+        examples: &[
+            (
+                "A KEK, three of five:",
+                "trstctl-dr keys escrow --kek /run/kek --shares 5 --threshold 3 --output /run/shares",
+            ),
+            (
+                "The identity that opens backups, two of three:",
+                "trstctl-dr keys escrow --identity /run/identity --shares 3 --threshold 2 --output /run/shares",
+            ),
+        ],
+    },
+    Written {
+        command: "keys-recover",
+        description: &[
+            "Reads shares, one a line, from files or standard input, never from arguments; spaces, hyphens and the case of letters do not matter, and lines that begin with # are left out. \
+             A key that does not have the name that its shares carry is never answered. With more shares than are needed, each of them is checked.",
+            "--check writes nothing: the rehearsal. --output writes the key with mode 0600, never over a file. --keystore compares the KEK with the one that every sealed key names, without \
+             opening any; --expect compares with a kek_id or age recipient that is known from elsewhere.",
+            "A typing error is named by its place (exit status 4), too few shares (6), shares of another key (6), of two sets (4), a share that was changed with its checksum (5).",
+        ],
+        examples: &[
+            (
+                "The rehearsal, shares typed:",
+                "trstctl-dr keys recover --check --keystore /var/lib/trstctl/keys",
+            ),
+            (
+                "The recovery, shares scanned into files:",
+                "trstctl-dr keys recover --output /run/kek share-1.txt share-4.txt share-5.txt",
+            ),
+        ],
+    },
+    Written {
         command: "demo",
         description: &[
             "Starts real engines in a throw-away folder, seeds a realistic history, backs up, verifies, refuses a flipped byte, destroys the engines, starts new \

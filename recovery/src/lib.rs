@@ -5,6 +5,7 @@
 
 pub mod backup;
 pub mod doctor;
+pub mod escrow;
 pub mod history;
 pub mod inspect;
 pub mod output;
