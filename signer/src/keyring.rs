@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use jiff::Timestamp;
 use trstctl_formats::Digest;
 use trstctl_formats::sealed_key::{Kek, KekId, KeyHeader};
@@ -14,7 +13,7 @@ use crate::journal::{Access, Act, Backwards, Facts, Journal, JournalFault};
 use crate::key_id::KeyId;
 use crate::key_store::{KeyFault, KeyStore, OpenKey, digest_of};
 use crate::note::Note;
-use crate::private_key::{KeyRefused, PrivateKey};
+use crate::private_key::{KeyRefused, PrivateKey, random};
 
 /// Generation of a key that was never sealed again.
 const FIRST_GENERATION: u32 = 1;
@@ -282,8 +281,13 @@ impl Shared {
         self.state.read().unwrap_or_else(PoisonError::into_inner).keys.values().cloned().collect()
     }
 
+    /// How many keys do not open, or are missing.
+    pub fn unreadable(&self) -> usize {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).unreadable.len()
+    }
+
     /// What is wrong with keys, a sentence each.
-    pub fn unreadable(&self) -> Vec<String> {
+    pub fn findings(&self) -> Vec<String> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         state.unreadable.values().chain(&state.resealed).cloned().collect()
     }
@@ -311,10 +315,4 @@ fn look(store: &KeyStore, kek: &Kek, shared: &Shared, facts: &Facts) -> Result<F
         unreadable.insert(*id, format!("the journal knows key {id}, and the key store has no file for it"));
     }
     Ok((found, unreadable))
-}
-
-pub(crate) fn random<const N: usize>() -> Result<[u8; N], KeyRefused> {
-    let mut bytes = [0; N];
-    SystemRandom::new().fill(&mut bytes)?;
-    Ok(bytes)
 }

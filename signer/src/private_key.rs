@@ -2,7 +2,7 @@
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::error::{KeyRejected, Unspecified};
-use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use aws_lc_rs::rsa::{self, KeySize};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
@@ -154,6 +154,16 @@ fn ecdsa(algorithm: Algorithm) -> &'static EcdsaSigningAlgorithm {
         Algorithm::P256 => &ECDSA_P256_SHA256_ASN1_SIGNING,
         _ => &ECDSA_P384_SHA384_ASN1_SIGNING,
     }
+}
+
+/// Random bytes, of the same library.
+///
+/// # Errors
+/// [`KeyRefused`] when it finds no randomness.
+pub fn random<const N: usize>() -> Result<[u8; N], KeyRefused> {
+    let mut bytes = [0; N];
+    SystemRandom::new().fill(&mut bytes)?;
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -15,8 +15,7 @@ use crate::args::Rewrap;
 use crate::journal::{Access, Act, Facts, Journal, Locked, Rewrapped};
 use crate::key_id::KeyId;
 use crate::key_store::{KeyFault, KeyStore, OpenKey};
-use crate::keyring::random;
-use crate::private_key::KeyRefused;
+use crate::private_key::{KeyRefused, random};
 use crate::{Fault, hardening, kek_file};
 
 /// Why the keys are not sealed again, or not all.
@@ -84,6 +83,12 @@ pub(crate) fn run(args: &Rewrap) -> Result<ExitCode, Fault> {
     let all = keys.len();
     if all == 0 {
         return Err(RewrapFault::NoKeys.into());
+    }
+    for id in locked.facts().keys.keys().filter(|id| keys.iter().all(|key| key.id != **id)) {
+        eprintln!(
+            "trstctl-signer: the journal knows key {id}, and the key store has no file for it: when one comes back from a backup, it is \
+             under the KEK of that time, and this command must run again"
+        );
     }
     let (waiting, already): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| !key.is_done);
     for (number, key) in waiting.iter().enumerate() {

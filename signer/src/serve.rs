@@ -41,7 +41,7 @@ pub(crate) fn run(args: &Serve) -> Result<ExitCode, Fault> {
     let opening = if args.check { Opening::ToCheck } else { Opening::ToServe };
     let keyring = Keyring::open(&args.keystore, kek, opening, Timestamp::now())?;
     let Some(path) = args.socket.as_deref().filter(|_| !args.check) else {
-        say(&keyring.shared().unreadable());
+        say(&keyring.shared().findings());
         return checked(&keyring);
     };
     let allowed = Allowed::new(args.allow_uid.iter().copied())?;
@@ -57,7 +57,7 @@ pub(crate) fn run(args: &Serve) -> Result<ExitCode, Fault> {
         return Err(Fault::Unprotected(lacking));
     }
     say(&lacking);
-    say(&shared.unreadable());
+    say(&shared.findings());
     let service = Service::new(writer, shared, lacking);
     runtime.block_on(answer(&socket, allowed, service))?;
     // The last sender went with the service; what the thread has begun, it ends.
@@ -73,7 +73,7 @@ fn say(findings: &[String]) {
 
 fn checked(keyring: &Keyring) -> Result<ExitCode, Fault> {
     let shared = keyring.shared();
-    let (summary, unreadable) = (shared.summary(), shared.unreadable().len());
+    let (summary, unreadable) = (shared.summary(), shared.unreadable());
     writeln!(
         io::stdout(),
         "KEK: {}. Keys that it opens: {}; that it does not, or that are missing: {unreadable}. The journal holds; entries: {}.",

@@ -134,7 +134,7 @@ impl Signer for Service {
             journal_entries: summary.journal_entries,
             epoch: summary.epoch,
             journal_head: summary.journal_head.map(|head| head.0.to_vec()).unwrap_or_default(),
-            degraded: [self.degraded.clone(), self.shared.unreadable()].concat(),
+            degraded: [self.degraded.clone(), self.shared.findings()].concat(),
         }))
     }
 }

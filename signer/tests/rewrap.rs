@@ -145,3 +145,16 @@ async fn a_running_signer_signs_on_and_makes_no_key_under_the_old_kek() {
     assert!(health.degraded.iter().any(asks), "{:?}", health.degraded);
     assert!(site.journal_verify().status.success());
 }
+
+#[tokio::test]
+async fn a_key_whose_file_is_missing_is_named_and_the_check_counts_keys_alone() {
+    let (site, made) = site_with_keys().await;
+    put_keks(&site, 7, 8);
+    std::fs::remove_file(site.keystore().join(format!("{}.key", made[0].key_id))).unwrap();
+    let run = rewrap(&site).output().unwrap();
+    assert!(run.status.success() && said(&run).contains(&made[0].key_id), "{}", said(&run));
+    let check = site.check();
+    let all = format!("that it does not, or that are missing: {KEYS}.");
+    assert!(!check.status.success() && said(&check).contains(&all), "{}", said(&check));
+    assert!(said(&check).contains("sealed again"), "{}", said(&check));
+}
