@@ -28,6 +28,9 @@ const MAX_REQUEST_BYTES: usize = 64 << 10;
 /// A connection lives so long, and gets so long to end its calls: silent clients go away.
 const CONNECTION_AGE: (Duration, Duration) = (Duration::from_secs(600), Duration::from_secs(10));
 
+/// A client that is silent for so long is asked whether it is there, and gets so long to answer: what it holds is free again then.
+const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
+
 /// Calls under way at a stop get so long.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -94,6 +97,8 @@ async fn answer(socket: &Socket, allowed: Allowed, service: Service) -> Result<(
     let service = SignerServer::from_arc(service).max_decoding_message_size(MAX_REQUEST_BYTES);
     let server = Server::builder()
         .max_concurrent_streams(MAX_STREAMS)
+        .http2_keepalive_interval(Some(KEEP_ALIVE.0))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE.1))
         .max_connection_age(CONNECTION_AGE.0)
         .max_connection_age_grace(CONNECTION_AGE.1)
         .add_service(service)

@@ -23,11 +23,14 @@ use tonic::transport::server::Connected;
 /// Connections at once; others wait until one ends.
 const MAX_CONNECTIONS: usize = 256;
 
-/// Connections besides them that have not spoken yet; the oldest goes when another comes.
-const MAX_SILENT: usize = 256;
+/// Connections besides them that have no place yet; the oldest goes when another comes.
+const MAX_WAITING: usize = 256;
 
-/// A connection that has said nothing for so long is dropped.
-const FIRST_WORD: Duration = Duration::from_secs(10);
+/// What a client says first (RFC 9113, 3.4).
+const GREETING: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// A connection that has not said it for so long is dropped.
+const GREETING_TIME: Duration = Duration::from_secs(10);
 
 /// A socket path has at most so many bytes (`sun_path`, unix(7), less the final zero).
 const MAX_PATH_BYTES: usize = 107;
@@ -151,13 +154,15 @@ impl Socket {
         let listener = UnixListener::from_std(self.listener.try_clone()?)?;
         tokio::spawn(async move {
             let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-            let mut newest = VecDeque::with_capacity(MAX_SILENT);
+            let mut newest = VecDeque::<AbortHandle>::with_capacity(MAX_WAITING);
             loop {
                 tokio::select! {
                     peer = next(&listener, &allowed) => {
-                        if newest.len() == MAX_SILENT {
-                            // Served already, most likely; else it makes room for who speaks.
-                            newest.pop_front().as_ref().map(AbortHandle::abort);
+                        if newest.len() == MAX_WAITING
+                            && let Some(oldest) = newest.pop_front()
+                        {
+                            // Most likely it has its place already, and this does nothing.
+                            oldest.abort();
                         }
                         let introduced = tokio::spawn(introduce(peer, Arc::clone(&room), accepted.clone()));
                         newest.push_back(introduced.abort_handle());
@@ -170,15 +175,16 @@ impl Socket {
     }
 }
 
-/// Hands a peer on once it speaks: clients of HTTP/2 do at once, and who is silent holds no place.
+/// Hands a peer on once it greets as clients of HTTP/2 do, at once; who is silent or says something else holds no place.
 async fn introduce(mut stream: UnixStream, room: Arc<Semaphore>, accepted: mpsc::Sender<io::Result<Peer>>) {
-    let mut first = [0];
-    if !matches!(tokio::time::timeout(FIRST_WORD, stream.read(&mut first)).await, Ok(Ok(1))) {
+    let mut greeting = [0; GREETING.len()];
+    let read = tokio::time::timeout(GREETING_TIME, stream.read_exact(&mut greeting)).await;
+    if !matches!(read, Ok(Ok(_))) || greeting != *GREETING {
         return;
     }
     let Ok(permit) = room.acquire_owned().await else { return };
     // Nobody takes it when the signer stops.
-    let _ = accepted.send(Ok(Peer { first: Some(first), stream, _permit: permit })).await;
+    let _ = accepted.send(Ok(Peer { unread: GREETING, stream, _permit: permit })).await;
 }
 
 /// The next peer that may connect.
@@ -242,8 +248,8 @@ fn remove_stale(path: &Path) -> Result<(), SocketFault> {
 
 /// A connection of a user that may connect; it counts against the limit until it ends.
 pub struct Peer {
-    /// Its first byte, until it is read.
-    first: Option<[u8; 1]>,
+    /// What was read of it already, as far as nobody has taken it.
+    unread: &'static [u8],
     stream: UnixStream,
     _permit: OwnedSemaphorePermit,
 }
@@ -260,10 +266,10 @@ impl AsyncRead for Peer {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if buf.remaining() > 0
-            && let Some(first) = self.first.take()
-        {
-            buf.put_slice(&first);
+        if !self.unread.is_empty() {
+            let (now, later) = self.unread.split_at(self.unread.len().min(buf.remaining()));
+            buf.put_slice(now);
+            self.unread = later;
             return Poll::Ready(Ok(()));
         }
         Pin::new(&mut self.stream).poll_read(cx, buf)

@@ -30,6 +30,14 @@ async fn silent_connections_and_junk_stop_neither_other_clients_nor_the_end() {
         let _ = stream.write_all(&junk);
         client.health(HealthRequest {}).await.unwrap();
     }
+    // More than have a place say the first of it, and no more.
+    let greeted: Vec<_> = (0..300)
+        .map(|_| {
+            let mut stream = UnixStream::connect(&signer.socket).unwrap();
+            stream.write_all(b"PRI * HTTP/2.0\r\n").unwrap();
+            stream
+        })
+        .collect();
     // Beyond what waits to be accepted, the kernel refuses.
     let mut silent = Vec::new();
     for _ in 0..SILENT {
@@ -47,6 +55,7 @@ async fn silent_connections_and_junk_stop_neither_other_clients_nor_the_end() {
         signer.client().await.health(HealthRequest {}).await.unwrap();
     });
     newcomer.await.expect("a new client is answered while others are silent");
+    drop(greeted);
     let status = fs::read_to_string(format!("/proc/{}/status", signer.child.id())).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
