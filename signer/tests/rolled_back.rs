@@ -15,6 +15,12 @@ async fn ca(client: &mut Client) -> (Key, Vec<u8>, Vec<u8>) {
     (key, root, subject)
 }
 
+/// A leaf of the root, under this name.
+fn leaf_of_root(key: &Key, root: &[u8], subject: &[u8], serial: u8, name: &str) -> SignCertificateRequest {
+    let tbs = Tbs { subject: support::x509::name(name), ..Tbs::leaf(serial, "Root", key, subject) };
+    leaf_request(key, root, tbs.der())
+}
+
 /// A CRL that begins then.
 fn crl_at(key: &Key, begins: &str, number: u8, serials: &[&[u8]]) -> Vec<u8> {
     TbsCrl { this_update: time(begins), ..TbsCrl::new(key, "Root", &[number], serials) }.der()
@@ -88,14 +94,7 @@ async fn a_signer_killed_while_it_signs_signs_no_serial_and_no_crl_number_twice(
     let site = Site::new();
     let signer = site.start("measure").await;
     let (key, root, subject) = ca(&mut signer.client().await).await;
-    let leaf = |serial, name: &str| {
-        let subject_name = support::x509::name(name);
-        leaf_request(
-            &key,
-            &root,
-            Tbs { subject: subject_name, ..Tbs::leaf(serial, "Root", &key, &subject) }.der(),
-        )
-    };
+    let leaf = |serial, name: &str| leaf_of_root(&key, &root, &subject, serial, name);
     let list = |number, serials: &[&[u8]]| {
         crl_request(&key, &root, crl_at(&key, "20260401000000Z", number, serials))
     };
@@ -142,9 +141,7 @@ async fn many_requests_at_once_are_all_in_the_journal_and_no_serial_twice() {
     // Each serial is asked for by two that mean different certificates.
     let asked = (0..200_u8).map(|number| {
         let (mut client, serial) = (client.clone(), 20 + number / 2);
-        let name = support::x509::name(&format!("n{number}"));
-        let tbs = Tbs { subject: name, ..Tbs::leaf(serial, "Root", &key, &subject) }.der();
-        let request = leaf_request(&key, &root, tbs);
+        let request = leaf_of_root(&key, &root, &subject, serial, &format!("n{number}"));
         tokio::spawn(async move { certificate(&mut client, request).await })
     });
     let mut signed = 0;
