@@ -30,7 +30,7 @@ use trstctl_recovery::progress::Progress;
 use trstctl_recovery::secret;
 use trstctl_recovery::source::Trust;
 
-use crate::args::{Cli, Command, Keys, Manifest, TrustArgs};
+use crate::args::{Cli, Command, Manifest, TrustArgs};
 use crate::outcome::{self, Outcome};
 use crate::settings::Settings;
 use crate::terminal::{INTERRUPTED, Terminal};
@@ -58,8 +58,7 @@ fn dispatch(context: &Context, command: Command) -> Result<Outcome, Failure> {
         Command::Diff(args) => diff::run(context, &args),
         Command::Doctor(args) => doctor::run(context, &args),
         Command::Manifest(Manifest::Audit(args)) => manifest::run(context, &args),
-        Command::Keys(Keys::Escrow(args)) => keys::escrow(&args),
-        Command::Keys(Keys::Recover(args)) => keys::recover(&args),
+        Command::Keys(keys) => keys::run(keys),
         Command::Demo(args) => demo::run(context, &args),
         Command::Completions(args) => completions::run(&args, context.json),
     }

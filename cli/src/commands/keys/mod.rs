@@ -1,92 +1,24 @@
-//! `trstctl-dr keys`: a key split for custodians, and put together again. No share and no key is printed.
+//! `trstctl-dr keys`.
 
-mod folder;
-mod sheet;
+mod escrow;
+mod recover;
 
 use serde_json::json;
-use trstctl_formats::key_share::{Quorum, Secret, combine};
-use trstctl_formats::{Failure, key_share};
-use trstctl_recovery::escrow::{self, Compared, Expected, KeyFile};
+use trstctl_formats::Failure;
+use trstctl_formats::key_share::Secret;
 
-use crate::args::{Escrow, Recover};
+use crate::args::Keys;
 use crate::outcome::Outcome;
-use crate::text;
 
-/// `trstctl-dr keys escrow`
-pub fn escrow(args: &Escrow) -> Result<Outcome, Failure> {
-    let quorum = Quorum::new(args.shares, args.threshold)?;
-    let secret = match (&args.kek, &args.identity) {
-        (Some(path), _) => escrow::read_kek(path)?,
-        (None, Some(path)) => escrow::read_identity(path)?,
-        (None, None) => unreachable!("clap asks for one"),
-    };
-    let shares = escrow::split(&secret, quorum)?;
-    folder::write(&args.output, &secret, &shares)?;
-    let set = shares[0].set();
-    let mut words = format!("SPLIT {} {}\n", secret.kind(), secret.name());
-    words.push_str(&text::field(
-        "shares",
-        format!("{}, of which {} give it back", args.shares, args.threshold),
-    ));
-    words.push_str(&text::field("set", set));
-    words.push_str(&text::field("folder", args.output.display()));
-    words.push_str(&text::wrap(
-        "  to do: ",
-        "print each share-N.html for its custodian, rehearse with keys recover --check from paper, then destroy the folder: whoever has it has the key.",
-    ));
-    let mut result = json!({ "shares": args.shares, "threshold": args.threshold, "set": set.to_string() });
-    result["folder"] = json!(args.output.display().to_string());
-    name_into(&mut result, &secret);
-    Ok(Outcome::new(words, result))
+/// Runs one of them.
+pub fn run(keys: Keys) -> Result<Outcome, Failure> {
+    match keys {
+        Keys::Escrow(args) => escrow::run(&args),
+        Keys::Recover(args) => recover::run(&args),
+    }
 }
 
-/// `trstctl-dr keys recover`
-pub fn recover(args: &Recover) -> Result<Outcome, Failure> {
-    let output = args.output.as_deref().map(KeyFile::create).transpose()?;
-    let shares = escrow::read_shares(&args.files)?;
-    let secret = combine(&shares)?;
-    let expected = Expected { keystore: args.keystore.clone(), name: args.expect.clone() };
-    let compared = escrow::compare(&secret, &expected)?;
-    if let Some(output) = output {
-        output.write(&secret)?;
-    }
-    Ok(recovered(args, &secret, &shares, &compared))
-}
-
-fn recovered(args: &Recover, secret: &Secret, shares: &[key_share::Share], compared: &Compared) -> Outcome {
-    let verdict = if args.check { "PROVEN: the shares give the" } else { "RECOVERED" };
-    let mut words = format!("{verdict} {} {}\n", secret.kind(), secret.name());
-    let used = text::plural(shares.len() as u64, "share");
-    words.push_str(&text::field("from", format!("{used}; {} are needed", shares[0].threshold())));
-    words.push_str(&text::field("set", shares[0].set()));
-    if let Some(count) = compared.sealed_keys {
-        words.push_str(&text::field(
-            "opens",
-            format!("{}: all in the folder name it", text::plural(count as u64, "sealed key")),
-        ));
-    }
-    match &args.output {
-        Some(path) => words.push_str(&text::field("written", path.display())),
-        None => words.push_str(&text::field("written", "nothing")),
-    }
-    if compared.sealed_keys.is_none() && !compared.name {
-        words.push_str(&text::wrap(
-            "  note: ",
-            "it was compared with what its shares name, and with nothing else (--keystore, --expect).",
-        ));
-    }
-    let mut result = json!({
-        "shares_given": shares.len(),
-        "threshold": shares[0].threshold(),
-        "set": shares[0].set().to_string(),
-        "sealed_keys": compared.sealed_keys,
-        "expected": compared.name,
-        "output": args.output.as_ref().map(|path| path.display().to_string()),
-    });
-    name_into(&mut result, secret);
-    Outcome::new(words, result)
-}
-
+/// Says in a JSON object which secret it is about.
 fn name_into(result: &mut serde_json::Value, secret: &Secret) {
     result["kind"] = json!(secret.kind().to_string());
     result["key"] = json!(secret.name());
