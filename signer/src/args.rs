@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::serial::Serial;
+
 /// Holds sealed CA keys, and signs only what its journal allows.
 #[derive(Parser, Debug)]
 #[command(
@@ -29,7 +31,7 @@ pub struct Serve {
     #[arg(long, value_name = "FILE", env = "TRSTCTL_SIGNER_KEK")]
     pub kek: PathBuf,
     /// Unix socket to answer on, in a folder of this user alone
-    #[arg(long, value_name = "PATH", env = "TRSTCTL_SIGNER_SOCKET", required_unless_present = "check")]
+    #[arg(long, value_name = "PATH", env = "TRSTCTL_SIGNER_SOCKET", required_unless_present_any = ["check", "probe"])]
     pub socket: Option<PathBuf>,
     /// User that may connect, besides this one; may be repeated
     #[arg(long, value_name = "N", env = "TRSTCTL_SIGNER_ALLOW_UID", value_delimiter = ',')]
@@ -40,6 +42,12 @@ pub struct Serve {
     /// Open and check every key and the journal, and exit
     #[arg(long)]
     pub check: bool,
+    /// Print, as JSON, whether the KEK opens each key, also without a journal, and exit; nothing is written
+    #[arg(long, conflicts_with = "check")]
+    pub probe: bool,
+    /// With --probe: say who signed or revoked this serial, in lower-case hexadecimal; may be repeated
+    #[arg(long, value_name = "HEX", requires = "probe")]
+    pub serial: Vec<Serial>,
 }
 
 #[derive(Subcommand, Debug)]

@@ -35,7 +35,23 @@ pub fn keep_memory_private() -> Vec<String> {
 /// `socket_folder`), running programs, TCP, abstract sockets and signals to others are refused by the kernel. Answers what it
 /// lacks, a sentence each.
 pub fn confine(keystore: &Path, socket_folder: &Path) -> Vec<String> {
-    match restrict(keystore, socket_folder) {
+    let in_store = AccessFs::ReadFile
+        | AccessFs::ReadDir
+        | AccessFs::WriteFile
+        | AccessFs::Truncate
+        | AccessFs::MakeReg
+        | AccessFs::Refer
+        | AccessFs::RemoveFile;
+    lacking(restrict(&[(keystore, in_store), (socket_folder, AccessFs::RemoveFile.into())]))
+}
+
+/// The same for a process that only reads in `keystore`.
+pub fn confine_to_reading(keystore: &Path) -> Vec<String> {
+    lacking(restrict(&[(keystore, AccessFs::ReadFile | AccessFs::ReadDir)]))
+}
+
+fn lacking(status: Result<RulesetStatus, Box<dyn Error>>) -> Vec<String> {
+    match status {
         Ok(RulesetStatus::FullyEnforced) => Vec::new(),
         Ok(RulesetStatus::PartiallyEnforced) => {
             vec![String::from(
@@ -49,23 +65,16 @@ pub fn confine(keystore: &Path, socket_folder: &Path) -> Vec<String> {
     }
 }
 
-fn restrict(keystore: &Path, socket_folder: &Path) -> Result<RulesetStatus, Box<dyn Error>> {
-    let all = AccessFs::from_all(WANTED);
-    let in_store: BitFlags<AccessFs> = AccessFs::ReadFile
-        | AccessFs::ReadDir
-        | AccessFs::WriteFile
-        | AccessFs::Truncate
-        | AccessFs::MakeReg
-        | AccessFs::Refer
-        | AccessFs::RemoveFile;
-    let status = Ruleset::default()
+/// Allows these acts in these folders, and no others anywhere.
+fn restrict(folders: &[(&Path, BitFlags<AccessFs>)]) -> Result<RulesetStatus, Box<dyn Error>> {
+    let mut rules = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
-        .handle_access(all)?
+        .handle_access(AccessFs::from_all(WANTED))?
         .handle_access(AccessNet::from_all(WANTED))?
         .scope(Scope::from_all(WANTED))?
-        .create()?
-        .add_rule(PathBeneath::new(PathFd::new(keystore)?, in_store))?
-        .add_rule(PathBeneath::new(PathFd::new(socket_folder)?, AccessFs::RemoveFile))?
-        .restrict_self()?;
-    Ok(status.ruleset)
+        .create()?;
+    for (folder, acts) in folders {
+        rules = rules.add_rule(PathBeneath::new(PathFd::new(folder)?, *acts))?;
+    }
+    Ok(rules.restrict_self()?.ruleset)
 }

@@ -144,6 +144,34 @@ impl KeyStore {
         Ok(ids)
     }
 
+    /// Names of all files that end as sealed keys do, also those that name no key, sorted.
+    ///
+    /// # Errors
+    /// [`KeyFault::Io`].
+    pub fn files(&self) -> Result<Vec<String>, KeyFault> {
+        let failed = io_fault(&self.folder, "listed");
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.folder).map_err(&failed)? {
+            let name = entry.map_err(&failed)?.file_name().to_string_lossy().into_owned();
+            names.extend(Some(name).filter(|name| name.ends_with(ENDING)));
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// What a file of this name holds, as far as a sealed key goes.
+    ///
+    /// # Errors
+    /// The operating system refuses.
+    pub fn bytes(&self, file: &str) -> io::Result<Vec<u8>> {
+        beginning(&self.folder.join(file))
+    }
+
+    /// The key that a file of this name holds, by its name.
+    pub fn id_of(file: &str) -> Option<KeyId> {
+        file.strip_suffix(ENDING)?.parse().ok()
+    }
+
     fn path(&self, id: KeyId, ending: &str) -> PathBuf {
         self.folder.join(format!("{id}{ending}"))
     }
@@ -153,13 +181,8 @@ impl KeyStore {
     /// # Errors
     /// Every [`KeyFault`] but [`KeyFault::Exists`].
     pub fn open(&self, id: KeyId, kek: &Kek, facts: &Facts) -> Result<OpenKey, KeyFault> {
-        let bytes = read(&self.path(id, ENDING), id)?;
-        let key = open(id, &bytes, kek)?;
-        let known = facts.keys.get(&id).ok_or(KeyFault::Mismatch {
-            id,
-            what: "the journal does not know it: restore keys and journal from the same backup",
-        })?;
-        key.check_against(id, known, facts)?;
+        let key = open(id, &read(&self.path(id, ENDING), id)?, kek)?;
+        key.check_against(id, facts)?;
         Ok(key)
     }
 
@@ -338,8 +361,15 @@ impl OpenKey {
         Signatory { algorithm: self.algorithm, public_key: &self.public_key }
     }
 
-    fn check_against(&self, id: KeyId, known: &KeyFacts, facts: &Facts) -> Result<(), KeyFault> {
+    /// Whether it is what the journal says of this id.
+    ///
+    /// # Errors
+    /// [`KeyFault::Mismatch`].
+    pub fn check_against(&self, id: KeyId, facts: &Facts) -> Result<(), KeyFault> {
         let differs = |what| Err(KeyFault::Mismatch { id, what });
+        let Some(known) = facts.keys.get(&id) else {
+            return differs("the journal does not know it: restore keys and journal from the same backup");
+        };
         if facts.deployment_id != Some(self.header.deployment_id) {
             return differs("it belongs to another deployment than the journal");
         }
@@ -369,18 +399,24 @@ fn same_bytes(staged: &Staged) -> bool {
 }
 
 fn read(path: &Path, id: KeyId) -> Result<Vec<u8>, KeyFault> {
-    let file = File::open(path).map_err(|source| match source.kind() {
+    beginning(path).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => KeyFault::Unknown(id),
-        _ => io_fault(path, "opened")(source),
-    })?;
+        _ => io_fault(path, "read")(source),
+    })
+}
+
+/// One byte more than the limit: a longer file is then damaged, not cut.
+fn beginning(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    // One byte more than the limit: a longer file is then damaged, not cut.
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(io_fault(path, "read"))?;
+    File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
 /// Opens a sealed key and checks that it is one key in all its parts.
-fn open(id: KeyId, bytes: &[u8], kek: &Kek) -> Result<OpenKey, KeyFault> {
+///
+/// # Errors
+/// [`KeyFault::Sealed`], [`KeyFault::Mismatch`], [`KeyFault::Library`].
+pub fn open(id: KeyId, bytes: &[u8], kek: &Kek) -> Result<OpenKey, KeyFault> {
     let sealed_fault = |fault| KeyFault::Sealed { id, fault };
     let sealed = SealedKey::read(bytes).map_err(sealed_fault)?;
     let header = sealed.header().clone();

@@ -14,6 +14,7 @@ mod key_store;
 mod keyring;
 mod note;
 mod private_key;
+mod probe;
 mod rewrap;
 pub mod seccomp;
 mod serial;
@@ -69,6 +70,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Fault> {
         (Some(Command::Journal(JournalCommand::Verify(args))), _) => verify(&args),
         (Some(Command::Journal(JournalCommand::Show(args))), _) => show(&args),
         (Some(Command::Rewrap(args)), _) => rewrap::run(&args),
+        (None, Some(args)) if args.probe => probe::run(&args),
         (None, Some(serve)) => serve::run(&serve),
         (None, None) => unreachable!("without a command, serving's arguments are required"),
     }

@@ -1,6 +1,7 @@
-//! The signer's protocol: what the checked-in `signer.proto` defines, and a client over its Unix socket.
+//! The signer's protocol: what the checked-in `signer.proto` defines, a client over its Unix socket, and what `--probe` prints.
 
 mod client;
+pub mod probe;
 
 pub use client::{Client, ConnectError, CrlClient, MAX_CRL_MESSAGE_BYTES, connect, connect_for_crls};
 

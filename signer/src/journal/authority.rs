@@ -131,6 +131,21 @@ impl Authority {
         claim.revoked.iter().filter(|serial| !self.revoked.contains_key(serial)).copied().collect()
     }
 
+    /// The number of the last CRL.
+    pub fn last_crl_number(&self) -> Option<u64> {
+        self.last_crl.as_ref().map(|last| last.number)
+    }
+
+    /// Whether a certificate with this serial was signed.
+    pub fn has_signed(&self, serial: Serial) -> bool {
+        self.certificates.contains_key(&serial)
+    }
+
+    /// Whether this serial was revoked.
+    pub fn has_revoked(&self, serial: Serial) -> bool {
+        self.revoked.contains_key(&serial)
+    }
+
     /// Notes a certificate.
     pub(super) fn certified(&mut self, serial: Serial, not_after: Timestamp, tbs_sha256: &[u8; 32]) {
         let issued = Issued { expiry: Expiry::of(not_after), tbs: short(tbs_sha256) };

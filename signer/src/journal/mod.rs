@@ -15,7 +15,7 @@ mod facts;
 mod file;
 mod head;
 
-pub use authority::{Contradiction, CrlClaim};
+pub use authority::{Authority, Contradiction, CrlClaim};
 pub use entry::{Act, MAX_REVOKED};
 pub use facts::{Backwards, Facts, KeyFacts, Rewrapped, TreeHead};
 pub use file::{Access, Journal, JournalFault, Locked};

@@ -55,7 +55,14 @@ fn assemble(tbs: &[u8], signature: &[u8], algorithm: Algorithm) -> Result<Vec<u8
 }
 
 fn verify(tbs: &[u8], signature: &BitString, key: Signatory<'_>) -> Result<(), BadSignature> {
-    let signature = signature.as_bytes().ok_or(BadSignature)?;
+    check(tbs, signature.as_bytes().ok_or(BadSignature)?, key)
+}
+
+/// Checks the bare signature of a text.
+///
+/// # Errors
+/// [`BadSignature`].
+pub fn check(tbs: &[u8], signature: &[u8], key: Signatory<'_>) -> Result<(), BadSignature> {
     let public = UnparsedPublicKey::new(verifier(key.algorithm), key.public_key);
     public.verify(tbs, signature).map_err(|_| BadSignature)
 }
