@@ -11,8 +11,14 @@ use trstctl_signer::args::Cli;
 const DESCRIPTION: &str = "The signer holds the CA keys of a trstctl control plane in a process of its own and answers on a Unix socket. Each key is a sealed file \
 in the key store; the KEK, 32 bytes in a file, opens them. What the signer does, it first writes durably to its journal, beside the keys.";
 
-const EXIT_STATUS: &str = "0 after a stop by SIGTERM or SIGINT, and when --check finds that everything opens; 1 when something does not, or the signer cannot \
-start: the KEK is not 32 bytes, the journal is missing beside keys or does not hold, another signer answers on the socket.";
+const EXIT_STATUS: &str = "0 after a stop by SIGTERM or SIGINT, and when --check or --probe finds that everything opens; 1 when something does not, or the signer cannot \
+start: the KEK is not 32 bytes, the journal is missing beside keys or does not hold, another signer answers on the socket. 3 when --probe has printed its report \
+and not every key is open, or there is none.";
+
+const PROBE: &str = "--probe answers what must be known before a restore: whether this KEK opens these keys. It reads a key store, or a copy that cannot be written, opens every *.key, \
+and prints one JSON object: of each file what it says of itself, its public key, and a verdict (open, wrong_kek, damaged, forged, mismatch, unreadable) with a sentence; whether the \
+journal holds, and the number of each CA's last CRL. A key is open when it has signed a challenge that its public half verified. It needs no journal; without one, keys are not compared with \
+what the journal knows, which the report says. The process is confined as a serving signer is, writes nothing, and prints nothing secret. trstctl-dr keys check runs it.";
 
 const FILES: &str = "In the key store: ID.key, a sealed key, never overwritten but by rewrap, which puts the same key under the new KEK in its place; ID.key.rewrapped, one that a crash \
 kept from that, of no use, overwritten by the next rewrap; ID.key.pending, one that a crash interrupted, finished or removed at the \
@@ -29,7 +35,9 @@ fn page() -> String {
     write_section(&mut out, "DESCRIPTION", DESCRIPTION);
     man.render_options_section(&mut out).unwrap();
     man.render_subcommands_section(&mut out).unwrap();
-    for (heading, text) in [("EXIT STATUS", EXIT_STATUS), ("FILES", FILES), ("EXAMPLES", EXAMPLES)] {
+    for (heading, text) in
+        [("PROBE", PROBE), ("EXIT STATUS", EXIT_STATUS), ("FILES", FILES), ("EXAMPLES", EXAMPLES)]
+    {
         write_section(&mut out, heading, text);
     }
     String::from_utf8(out).unwrap()

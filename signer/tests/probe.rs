@@ -43,7 +43,7 @@ fn file(site: &Site, number: u32) -> PathBuf {
     site.keystore().join(format!("{}.key", id(number)))
 }
 
-fn of<'r>(report: &'r Report, number: u32) -> &'r Key {
+fn of(report: &Report, number: u32) -> &Key {
     let file = format!("{}.key", id(number));
     report.keys.iter().find(|key| key.file == file).unwrap()
 }
