@@ -4,20 +4,25 @@
 //! open and bound, before the first thread is started, since what threads already run is not confined.
 
 use std::error::Error;
+use std::io;
 use std::path::Path;
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset,
     RulesetAttr, RulesetCreatedAttr, RulesetStatus, Scope,
 };
-use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
+use trstctl_signer_arena::Protection;
 
 /// The newest set of rules that is asked for; a kernel that knows fewer takes those that it knows.
 const WANTED: ABI = ABI::V6;
 
-/// No core file, no debugger or reader of the memory but root, no new privileges by a program that is run. Answers what the
-/// kernel refused, a sentence each.
-pub fn keep_memory_private() -> Vec<String> {
+/// Keys in memory of their own, no core file, no debugger or reader of the memory but root, no new privileges by a program that is run. Answers what the
+/// kernel refused, a sentence each. Must come before anything of the cryptographic library is called.
+///
+/// # Errors
+/// When there is no memory for keys.
+pub fn keep_memory_private() -> io::Result<Vec<String>> {
     let no_core = Rlimit { current: Some(0), maximum: Some(0) };
     let steps = [
         ("core files may be written", setrlimit(Resource::Core, no_core)),
@@ -28,7 +33,24 @@ pub fn keep_memory_private() -> Vec<String> {
         ("a program that is run may gain privileges", rustix::thread::set_no_new_privs(true)),
     ];
     let refused = steps.into_iter().filter_map(|(what, done)| Some((what, done.err()?)));
-    refused.map(|(what, error)| format!("{what}: {error}")).collect()
+    let refused = refused.map(|(what, error)| format!("{what}: {error}"));
+    Ok(refused.chain(memory_for_keys()?).collect())
+}
+
+/// Gives the library its memory; says what that lacks.
+fn memory_for_keys() -> io::Result<Option<String>> {
+    let limit = getrlimit(Resource::Memlock);
+    // Where the system is asked for less at first than it gives; where it refuses, what it gives by itself will do.
+    let _ = setrlimit(Resource::Memlock, Rlimit { current: limit.maximum, ..limit });
+    Ok(match trstctl_signer_arena::install()? {
+        Protection::Secret => None,
+        Protection::Locked(error) => Some(format!(
+            "this kernel has no memory for keys that root cannot read (memfd_secret: {error}): theirs is locked, and root reads it"
+        )),
+        Protection::Ordinary(error) => Some(format!(
+            "the kernel locks no memory for keys ({error}), so theirs may be swapped out: allow the signer 8 MiB or more (RLIMIT_MEMLOCK)"
+        )),
+    })
 }
 
 /// Confines this process, and the threads that it will start: files but for those in `keystore` (and removing the socket in

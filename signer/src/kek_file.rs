@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use trstctl_formats::sealed_key::Kek;
+use trstctl_signer_arena::{NoRoom, SecretBytes};
 use zeroize::Zeroizing;
 
 /// Why there is no KEK.
@@ -22,6 +23,9 @@ pub enum KekFault {
         /// What about it.
         what: String,
     },
+    /// There is no memory to keep it in.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
     /// The operating system refuses.
     #[error("the KEK file {} cannot be read: {source}", path.display())]
     Io {
@@ -51,7 +55,9 @@ pub fn read(path: &Path) -> Result<Kek, KekFault> {
     let mut bytes = Zeroizing::new([0; 32]);
     match file.read_exact(&mut *bytes) {
         Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(failed(error)),
-        Ok(()) if file.read(&mut [0]).map_err(failed)? == 0 => Ok(Kek::new(*bytes)),
+        Ok(()) if file.read(&mut [0]).map_err(failed)? == 0 => {
+            Ok(Kek::kept_in(SecretBytes::zeroed(32)?, *bytes))
+        }
         _ => Err(KekFault::Length(path.to_owned())),
     }
 }

@@ -9,6 +9,7 @@ use aws_lc_rs::signature::{
     Ed25519KeyPair, KeyPair as _, ML_DSA_65_SIGNING, PqdsaKeyPair, RSA_PKCS1_SHA256, RSA_PSS_SHA256,
     RsaEncoding,
 };
+use trstctl_signer_arena::{NoRoom, free_bytes};
 
 use crate::algorithm::Algorithm;
 
@@ -25,29 +26,43 @@ enum Pair {
     MlDsa(PqdsaKeyPair),
 }
 
-/// The library would not make, read or use a key; it does not say why.
+/// A key was not made, read or used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the cryptographic library refused the key")]
-pub struct KeyRefused;
+pub enum KeyRefused {
+    /// The library would not; it does not say why.
+    #[error("the cryptographic library refused the key")]
+    Library,
+    /// There is no memory to keep it in.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
+}
 
 impl From<Unspecified> for KeyRefused {
     fn from(_: Unspecified) -> Self {
-        Self
+        Self::Library
     }
 }
 
 impl From<KeyRejected> for KeyRefused {
     fn from(_: KeyRejected) -> Self {
-        Self
+        Self::Library
     }
+}
+
+/// What keys leave free of their memory, in bytes: for signing, and for what the library has for each thread and cannot be without.
+const LEFT_FREE: usize = 1 << 20;
+
+fn room_for_a_key() -> Result<(), NoRoom> {
+    if free_bytes().is_ok_and(|free| free > LEFT_FREE) { Ok(()) } else { Err(NoRoom) }
 }
 
 impl PrivateKey {
     /// Makes a new key; an RSA key takes up to some seconds.
     ///
     /// # Errors
-    /// [`KeyRefused`] when the library finds no randomness.
+    /// [`KeyRefused`] when the library finds no randomness, or there is no memory.
     pub fn generate(algorithm: Algorithm) -> Result<Self, KeyRefused> {
+        room_for_a_key()?;
         let pair = match algorithm {
             Algorithm::P256 | Algorithm::P384 => EcdsaKeyPair::generate(ecdsa(algorithm)).map(Pair::Ecdsa),
             Algorithm::Rsa3072 => rsa::KeyPair::generate(KeySize::Rsa3072).map(Pair::Rsa),
@@ -55,14 +70,15 @@ impl PrivateKey {
             Algorithm::Ed25519 => Ed25519KeyPair::generate().map(Pair::Ed25519),
             Algorithm::MlDsa65 => PqdsaKeyPair::generate(&ML_DSA_65_SIGNING).map(Pair::MlDsa),
         };
-        Ok(Self { algorithm, pair: pair? })
+        Self { algorithm, pair: pair? }.ready()
     }
 
     /// Reads PKCS#8.
     ///
     /// # Errors
-    /// [`KeyRefused`] when it is no key of this algorithm.
+    /// [`KeyRefused`] when it is no key of this algorithm, or there is no memory.
     pub fn from_pkcs8(algorithm: Algorithm, pkcs8: &[u8]) -> Result<Self, KeyRefused> {
+        room_for_a_key()?;
         let pair = match algorithm {
             Algorithm::P256 | Algorithm::P384 => {
                 EcdsaKeyPair::from_pkcs8(ecdsa(algorithm), pkcs8).map(Pair::Ecdsa)
@@ -72,7 +88,16 @@ impl PrivateKey {
             Algorithm::MlDsa65 => PqdsaKeyPair::from_pkcs8(&ML_DSA_65_SIGNING, pkcs8).map(Pair::MlDsa),
         };
         let key = Self { algorithm, pair: pair? };
-        if key.has_its_size() { Ok(key) } else { Err(KeyRefused) }
+        if key.has_its_size() { key.ready() } else { Err(KeyRefused::Library) }
+    }
+
+    /// What an RSA key computes with, two thirds of what it takes, the library makes at the first signature: that is now, while there is
+    /// room, and the next key sees what is left.
+    fn ready(self) -> Result<Self, KeyRefused> {
+        if matches!(self.pair, Pair::Rsa(_)) {
+            self.sign(b"")?;
+        }
+        Ok(self)
     }
 
     /// Of RSA the library takes any size.
@@ -186,7 +211,7 @@ mod tests {
         let key = PrivateKey::generate(Algorithm::Rsa3072).unwrap();
         for other in [Algorithm::Rsa4096, Algorithm::P256, Algorithm::Ed25519, Algorithm::MlDsa65] {
             let refused = key.with_pkcs8(|pkcs8| PrivateKey::from_pkcs8(other, pkcs8).err()).unwrap();
-            assert_eq!(refused, Some(KeyRefused), "{other}");
+            assert_eq!(refused, Some(KeyRefused::Library), "{other}");
         }
     }
 }

@@ -29,7 +29,7 @@ const NOT_ALL_OPEN: u8 = 3;
 
 /// Prints the report.
 pub(crate) fn run(args: &Serve) -> Result<ExitCode, Fault> {
-    let mut lacking = hardening::keep_memory_private();
+    let mut lacking = hardening::keep_memory_private()?;
     let kek = kek_file::read(&args.kek)?;
     lacking.extend(hardening::confine_to_reading(&args.keystore));
     lacking.extend(seccomp::forbid_other_calls());

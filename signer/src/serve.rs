@@ -39,7 +39,7 @@ const MAX_STREAMS: u32 = 64;
 
 /// Serves, or with `--check` says what is there.
 pub(crate) fn run(args: &Serve) -> Result<ExitCode, Fault> {
-    let mut lacking = hardening::keep_memory_private();
+    let mut lacking = hardening::keep_memory_private()?;
     let kek = kek_file::read(&args.kek)?;
     let opening = if args.check { Opening::ToCheck } else { Opening::ToServe };
     let keyring = Keyring::open(&args.keystore, kek, opening, Timestamp::now())?;

@@ -13,7 +13,9 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::Command;
 
-use support::{Site, generate, id};
+use rustix::process::{Resource, Rlimit, setrlimit};
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
+use support::{Signer, Site, generate, id};
 use trstctl_signer_protocol::v1::{Algorithm, HealthRequest};
 
 /// Names the folder of a child that is to confine itself.
@@ -24,6 +26,12 @@ const ACT: &str = "TRSTCTL_TEST_FORBIDDEN_ACT";
 
 /// In place of an act: the process ends as it would anyway.
 const NOTHING: &str = "nothing";
+
+/// Names what a child is to take away from the signer that it becomes.
+const WITHOUT: &str = "TRSTCTL_TEST_WITHOUT";
+
+/// The arguments of that signer, one a line.
+const ARGS: &str = "TRSTCTL_TEST_ARGS";
 
 /// An act, and how it is tried.
 type Act = (&'static str, fn());
@@ -190,6 +198,69 @@ async fn nobody_but_root_reads_the_memory_of_a_signer_and_it_leaves_no_core() {
     let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{core}");
+}
+
+/// The command of a signer that the kernel gives less than others: no memfd_secret(2), or nothing that is locked.
+fn signer_without(what: &str, site: &Site, more: &[&str]) -> Command {
+    let paths = [site.keystore(), site.kek(), site.socket("without")];
+    let [keystore, kek, socket] = paths.map(|path| path.into_os_string().into_string().unwrap());
+    let args = [&["--keystore", &keystore, "--kek", &kek, "--socket", &socket][..], more].concat();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--ignored", "--exact", "becomes_a_signer_without", "--nocapture"]);
+    command.env(WITHOUT, what).env(ARGS, args.join("\n"));
+    command
+}
+
+#[test]
+#[ignore = "started by the tests that need a signer that the kernel gives less, in a process of its own"]
+fn becomes_a_signer_without() {
+    let Ok(what) = std::env::var(WITHOUT) else { return };
+    let no_secret_memory = SeccompFilter::new(
+        [(libc::SYS_memfd_secret, Vec::new())].into(),
+        SeccompAction::Allow,
+        SeccompAction::Errno(libc::ENOSYS as u32),
+        std::env::consts::ARCH.try_into().unwrap(),
+    );
+    apply_filter(&BpfProgram::try_from(no_secret_memory.unwrap()).unwrap()).unwrap();
+    let mut signer = Command::new(env!("CARGO_BIN_EXE_trstctl-signer"));
+    if what == "locked memory" {
+        setrlimit(Resource::Memlock, Rlimit { current: Some(65_536), maximum: Some(65_536) }).unwrap();
+        // Root may lock all the same.
+        if rustix::process::geteuid().is_root() {
+            signer.uid(UNPRIVILEGED).gid(UNPRIVILEGED);
+        }
+    }
+    panic!("{}", signer.args(std::env::var(ARGS).unwrap().lines()).exec());
+}
+
+#[tokio::test]
+async fn without_memory_that_root_cannot_read_keys_are_locked_and_without_that_it_is_said() {
+    for (what, says, is_locked) in
+        [("memfd_secret", "root reads it", true), ("locked memory", "may be swapped out", false)]
+    {
+        let site = Site::new();
+        if rustix::process::geteuid().is_root() && !is_locked {
+            for path in [site.folder.path().to_owned(), site.keystore(), site.kek()] {
+                chown(path, Some(UNPRIVILEGED), Some(UNPRIVILEGED)).unwrap();
+            }
+        }
+        let own = rustix::process::geteuid().as_raw().to_string();
+        let child = signer_without(what, &site, &["--allow-uid", &own]).spawn().unwrap();
+        let signer = Signer { child, socket: site.socket("without") };
+        signer.listens().await;
+        let mut client = signer.client().await;
+        generate(&mut client, &id(1), Algorithm::P256).await.unwrap();
+        let degraded = client.health(HealthRequest {}).await.unwrap().into_inner().degraded;
+        assert!(degraded.iter().any(|lacking| lacking.contains(says)), "{what}: {degraded:?}");
+        let status = fs::read_to_string(format!("/proc/{}/status", signer.child.id())).unwrap();
+        let locked = status.lines().find_map(|line| line.strip_prefix("VmLck:")).unwrap();
+        let locked: u64 = locked.trim().trim_end_matches(" kB").parse().unwrap();
+        assert_eq!(locked >= 2 << 10, is_locked, "{what}: {locked} KiB");
+        drop(signer);
+        let refused = signer_without(what, &site, &["--require-hardening"]).output().unwrap();
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(!refused.status.success() && said.contains(says), "{what}: {said}");
+    }
 }
 
 #[tokio::test]

@@ -12,27 +12,40 @@ use super::stack;
 
 const SALT: &[u8] = b"trstctl/sealed-key/v1";
 
+/// Memory that a KEK is kept in. Who gives it, gives one that is overwritten on drop.
+pub trait KekMemory: AsRef<[u8]> + AsMut<[u8]> + Send + Sync {}
+
+impl<T: AsRef<[u8]> + AsMut<[u8]> + Send + Sync> KekMemory for T {}
+
 /// The key-encryption key of a deployment. Wiped on drop, never printed.
 ///
 /// What is kept is what HKDF extracts from its 32 bytes: that opens every file, and gives nobody the bytes back.
 pub struct Kek {
-    /// On the heap, so that a `Kek` that is moved leaves nothing behind.
-    extracted: Box<Zeroizing<[u8; 32]>>,
+    /// Behind a pointer, so that a `Kek` that is moved leaves nothing behind.
+    extracted: Box<dyn KekMemory>,
     id: KekId,
 }
 
 impl Kek {
     /// The KEK of these bytes, which are wiped here; other copies of them are the caller's to wipe.
-    pub fn new(mut bytes: [u8; 32]) -> Self {
-        let kek = stack::wiped_after(|| Self::extract(&bytes));
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self::kept_in(Zeroizing::new([0; 32]), bytes)
+    }
+
+    /// The same, kept in these 32 bytes of memory.
+    ///
+    /// # Panics
+    /// When there are more or fewer.
+    pub fn kept_in(memory: impl KekMemory + 'static, mut bytes: [u8; 32]) -> Self {
+        let memory = Box::new(memory);
+        let kek = stack::wiped_after(|| Self::extract(memory, &bytes));
         bytes.zeroize();
         kek
     }
 
-    fn extract(bytes: &[u8; 32]) -> Self {
+    fn extract(mut extracted: Box<dyn KekMemory>, bytes: &[u8; 32]) -> Self {
         let (mut output, hkdf) = Hkdf::<Sha256>::extract(Some(SALT), bytes);
-        let mut extracted = Box::new(Zeroizing::new([0; 32]));
-        extracted.copy_from_slice(&output);
+        (*extracted).as_mut().copy_from_slice(&output);
         output.as_mut_slice().zeroize();
         let mut id = KekId([0; 16]);
         hkdf.expand(b"kek-id", &mut id.0).expect("HKDF gives 16 bytes");
@@ -46,7 +59,7 @@ impl Kek {
 
     /// The keys of the file that begins so: its bytes before the commitment.
     pub(super) fn file_keys(&self, beginning: &[u8]) -> FileKeys {
-        let hkdf = Hkdf::<Sha256>::from_prk(&self.extracted[..]).expect("it is as long as a digest");
+        let hkdf = Hkdf::<Sha256>::from_prk((*self.extracted).as_ref()).expect("it is as long as a digest");
         let mut keys = FileKeys(Zeroizing::new([0; 64]));
         hkdf.expand_multi_info(&[b"file", beginning], &mut keys.0[..]).expect("HKDF gives 64 bytes");
         keys

@@ -16,7 +16,7 @@ use zeroize::Zeroize as _;
 
 use crate::Digest;
 pub use fault::{Damage, SealedKeyFault};
-pub use kek::{Kek, KekId};
+pub use kek::{Kek, KekId, KekMemory};
 
 /// The version that is written and read.
 ///
