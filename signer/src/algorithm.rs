@@ -99,6 +99,11 @@ impl Purposes {
         self.0 & purpose.bit() != 0
     }
 
+    /// Whether a key with them signs as a CA: certificates or CRLs.
+    pub fn are_of_ca(self) -> bool {
+        self.has(Purpose::Certificates) || self.has(Purpose::Crls)
+    }
+
     /// One after the other.
     pub fn each(self) -> impl Iterator<Item = Purpose> {
         Purpose::ALL.into_iter().filter(move |purpose| self.has(*purpose))

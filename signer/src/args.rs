@@ -1,10 +1,13 @@
 //! The command line.
 
+mod floor;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::serial::Serial;
+pub use floor::{Floor, FloorOf};
 
 /// Holds sealed CA keys, and signs only what its journal allows.
 #[derive(Parser, Debug)]
@@ -54,6 +57,8 @@ pub struct Serve {
 pub enum Command {
     /// Seal every key again under a new KEK; run again after a crash, it goes on
     Rewrap(Rewrap),
+    /// State the least that a CA or a log has signed, where the journal does not know it; begins a journal where there is none
+    Floor(Floor),
     /// What the signers of a key store did
     #[command(subcommand)]
     Journal(JournalCommand),

@@ -181,9 +181,17 @@ impl KeyStore {
     /// # Errors
     /// Every [`KeyFault`] but [`KeyFault::Exists`].
     pub fn open(&self, id: KeyId, kek: &Kek, facts: &Facts) -> Result<OpenKey, KeyFault> {
-        let key = open(id, &read(&self.path(id, ENDING), id)?, kek)?;
+        let key = self.open_unknown(id, kek)?;
         key.check_against(id, facts)?;
         Ok(key)
+    }
+
+    /// The same without a journal: whether it is the right key, nobody says.
+    ///
+    /// # Errors
+    /// As those of [`KeyStore::open`].
+    pub fn open_unknown(&self, id: KeyId, kek: &Kek) -> Result<OpenKey, KeyFault> {
+        open(id, &read(&self.path(id, ENDING), id)?, kek)
     }
 
     /// Seals a new key under its pending name, durably.
@@ -349,6 +357,19 @@ impl KeyStore {
         Ok(folder)
     }
 
+    /// User and group whose the keys are, by their ids; `None` without a key.
+    ///
+    /// # Errors
+    /// [`KeyFault::Io`].
+    pub fn owner(&self) -> Result<Option<(u32, u32)>, KeyFault> {
+        let first = self.ids()?.first().map(|id| self.path(*id, ENDING));
+        let owner = |path: PathBuf| match path.metadata() {
+            Ok(found) => Ok((found.uid(), found.gid())),
+            Err(error) => Err(io_fault(&path, "looked at")(error)),
+        };
+        first.map(owner).transpose()
+    }
+
     fn sync(&self) -> Result<(), KeyFault> {
         let synced = File::open(&self.folder).and_then(|folder| folder.sync_all());
         synced.map_err(io_fault(&self.folder, "made durable"))
@@ -368,7 +389,9 @@ impl OpenKey {
     pub fn check_against(&self, id: KeyId, facts: &Facts) -> Result<(), KeyFault> {
         let differs = |what| Err(KeyFault::Mismatch { id, what });
         let Some(known) = facts.keys.get(&id) else {
-            return differs("the journal does not know it: restore keys and journal from the same backup");
+            return differs(
+                "the journal does not know it: restore keys and journal from the same backup, or let `trstctl-signer floor` adopt it",
+            );
         };
         if facts.deployment_id != Some(self.header.deployment_id) {
             return differs("it belongs to another deployment than the journal");

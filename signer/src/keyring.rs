@@ -38,8 +38,8 @@ struct State {
     keys: BTreeMap<KeyId, Arc<OpenKey>>,
     /// Keys that have a file and do not open, and why.
     unreadable: BTreeMap<KeyId, String>,
-    /// That keys were sealed again under a KEK that this signer does not hold.
-    resealed: Option<String>,
+    /// That keys were sealed again under a KEK that this signer does not hold; those that sign nothing without a floor.
+    remarks: Vec<String>,
     summary: Summary,
 }
 
@@ -76,6 +76,11 @@ pub enum KeyringFault {
     /// The journal; all that waited for the same write share it.
     #[error(transparent)]
     Journal(Arc<JournalFault>),
+    /// A journal was begun beside keys, and does not know them yet.
+    #[error(
+        "the journal beside these keys has no entry: `trstctl-signer floor` was interrupted when it began it. Run it again"
+    )]
+    Unfinished,
     /// What was signed before forbids it.
     #[error(transparent)]
     Backwards(#[from] Backwards),
@@ -132,7 +137,10 @@ impl Keyring {
     /// Gives a new store its first entry.
     fn begin(&mut self, now: Timestamp) -> Result<(), KeyringFault> {
         let mut locked = self.journal.lock()?;
-        if locked.facts().deployment_id.is_none() && self.store.is_new()? {
+        if locked.facts().deployment_id.is_none() {
+            if !self.store.is_new()? {
+                return Err(KeyringFault::Unfinished);
+            }
             let deployment_id = hex::encode(random::<16>()?);
             locked.append(now, Act::StoreCreated { deployment_id })?;
         }
@@ -238,13 +246,19 @@ impl Keyring {
     /// Whether the journal knows keys under another KEK, and what to do then.
     fn resealed(&self) -> Option<String> {
         let keys = &self.journal.facts().keys;
-        let mut others = keys.iter().filter_map(|(id, known)| Some((id, KekId(known.rewrapped?.kek_id))));
+        let mut others = keys.iter().filter_map(|(id, known)| Some((id, KekId(known.sealing?.kek_id))));
         let (id, kek) = others.find(|(_, kek)| *kek != self.kek.id())?;
         Some(format!(
             "key {id} was sealed again under the KEK {kek}, and this signer holds {}: when `trstctl-signer rewrap` is through, give it \
              the new KEK and start it again",
             self.kek.id()
         ))
+    }
+
+    /// The CA keys that sign nothing, since nobody stated yet what they signed before.
+    fn without_floor(&self) -> impl Iterator<Item = String> {
+        let facts = self.journal.facts();
+        facts.keys.keys().filter_map(|id| facts.is_known_of(*id).err()).map(|refused| refused.to_string())
     }
 
     /// Shows others new keys and the present journal; a new list of keys that do not open replaces the old one.
@@ -254,7 +268,7 @@ impl Keyring {
         if let Some(unreadable) = unreadable {
             state.unreadable = unreadable;
         }
-        state.resealed = self.resealed();
+        state.remarks = self.resealed().into_iter().chain(self.without_floor()).collect();
         state.summary = Summary {
             deployment_id: hex::encode(self.deployment_id),
             kek_id: self.kek.id().to_string(),
@@ -289,7 +303,7 @@ impl Shared {
     /// What is wrong with keys, a sentence each.
     pub fn findings(&self) -> Vec<String> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        state.unreadable.values().chain(&state.resealed).cloned().collect()
+        state.unreadable.values().chain(&state.remarks).cloned().collect()
     }
 
     /// What Health says.

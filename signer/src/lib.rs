@@ -6,6 +6,7 @@
 
 mod algorithm;
 pub mod args;
+mod floor;
 pub mod hardening;
 mod journal;
 mod kek_file;
@@ -47,6 +48,9 @@ pub enum Fault {
     /// Sealing again.
     #[error(transparent)]
     Rewrap(#[from] rewrap::RewrapFault),
+    /// A floor.
+    #[error(transparent)]
+    Floor(#[from] floor::FloorFault),
     /// The socket.
     #[error(transparent)]
     Socket(#[from] socket::SocketFault),
@@ -70,6 +74,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Fault> {
         (Some(Command::Journal(JournalCommand::Verify(args))), _) => verify(&args),
         (Some(Command::Journal(JournalCommand::Show(args))), _) => show(&args),
         (Some(Command::Rewrap(args)), _) => rewrap::run(&args),
+        (Some(Command::Floor(args)), _) => floor::run(&args),
         (None, Some(args)) if args.probe => probe::run(&args),
         (None, Some(serve)) => serve::run(&serve),
         (None, None) => unreachable!("without a command, serving's arguments are required"),

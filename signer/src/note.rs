@@ -60,6 +60,10 @@ impl Note {
 
     fn check(&self, facts: &Facts) -> Result<(), Backwards> {
         facts.in_epoch(self.epoch)?;
+        match &self.what {
+            What::TreeHead(log, _) => facts.is_known_of_log(self.key_id, log)?,
+            What::Certificate { .. } | What::Crl { .. } => facts.is_known_of(self.key_id)?,
+        }
         let authority = facts.authorities.get(&self.key_id);
         match (&self.what, authority) {
             (What::TreeHead(log, head), _) => facts.forwards(log, head, self.epoch),

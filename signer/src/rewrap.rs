@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use trstctl_formats::sealed_key::{Kek, KekId, KeyHeader};
 
 use crate::args::Rewrap;
-use crate::journal::{Access, Act, Facts, Journal, Locked, Rewrapped};
+use crate::journal::{Access, Act, Facts, Journal, Locked, Sealing};
 use crate::key_id::KeyId;
 use crate::key_store::{KeyFault, KeyStore, OpenKey};
 use crate::private_key::{KeyRefused, random};
@@ -130,9 +130,8 @@ fn open_all(store: &KeyStore, old: &Kek, new: &Kek, facts: &Facts) -> Result<Vec
 }
 
 fn seal_again(store: &KeyStore, new: &Kek, locked: &mut Locked<'_>, found: &Found) -> Result<(), Fault> {
-    let known = locked.facts().keys.get(&found.id).and_then(|known| known.rewrapped);
-    let news =
-        Rewrapped { generation: next(found.key.header.generation, known, new.id()), kek_id: new.id().0 };
+    let known = locked.facts().keys.get(&found.id).and_then(|known| known.sealing);
+    let news = Sealing { generation: next(found.key.header.generation, known, new.id()), kek_id: new.id().0 };
     let header = KeyHeader { generation: news.generation, ..found.key.header.clone() };
     let staged = store.stage_again(found.id, new, &header, &random()?, &found.key)?;
     if known != Some(news) || !locked.is_durable() {
@@ -144,7 +143,7 @@ fn seal_again(store: &KeyStore, new: &Kek, locked: &mut Locked<'_>, found: &Foun
 
 /// The generation of the next file: above that of the file, and of every one that the journal knows, but for one under this KEK
 /// that a crash kept from its place.
-fn next(file: u32, known: Option<Rewrapped>, new: KekId) -> u32 {
+fn next(file: u32, known: Option<Sealing>, new: KekId) -> u32 {
     let above = file.saturating_add(1);
     match known {
         Some(last) if last.kek_id == new.0 => above.max(last.generation),

@@ -186,9 +186,9 @@ pub(crate) fn of_fault(fault: &KeyringFault) -> Status {
         }
         KeyringFault::Key(KeyFault::WrongKek { .. }) => (Code::FailedPrecondition, "wrong_kek"),
         KeyringFault::Backwards(backwards) => (Code::FailedPrecondition, word_of(backwards)),
-        KeyringFault::Key(KeyFault::Library(_) | KeyFault::Io { .. }) | KeyringFault::Journal(_) => {
-            (Code::Unavailable, "unavailable")
-        }
+        KeyringFault::Key(KeyFault::Library(_) | KeyFault::Io { .. })
+        | KeyringFault::Journal(_)
+        | KeyringFault::Unfinished => (Code::Unavailable, "unavailable"),
     };
     refused(code, word, fault.to_string())
 }
@@ -198,6 +198,7 @@ fn word_of(backwards: &Backwards) -> &'static str {
         Backwards::Smaller { .. } => "smaller_tree_head",
         Backwards::OtherRoot { .. } => "other_root",
         Backwards::OlderEpoch { .. } => "older_epoch",
+        Backwards::NoFloor(_) | Backwards::NoLogFloor { .. } => "no_floor",
         Backwards::Authority(Contradiction::SerialUsed(_)) => "serial_used",
         Backwards::Authority(Contradiction::CrlNumber { .. }) => "crl_number_not_above_last",
         Backwards::Authority(Contradiction::SerialDropped(_)) => "serial_dropped",

@@ -1,9 +1,9 @@
-//! The man page of `trstctl-signer` is the one that its command line makes, with sections written by hand.
+//! The man pages of `trstctl-signer` and its commands are those that its command line makes, with sections written by hand.
 
 use std::fs;
 use std::path::Path;
 
-use clap::CommandFactory as _;
+use clap::{Command, CommandFactory as _};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
 use trstctl_signer::args::Cli;
@@ -20,6 +20,9 @@ and prints one JSON object: of each file what it says of itself, its public key,
 journal holds, and the number of each CA's last CRL. A key is open when it has signed a challenge that its public half verified. It needs no journal; without one, keys are not compared with \
 what the journal knows, which the report says. The process is confined as a serving signer is, writes nothing, and prints nothing secret. trstctl-dr keys check runs it.";
 
+const HARDENING: &str = "The signer gives up what it does not need: no core file, no debugger, no new privileges; files outside the key store, programs, TCP (Landlock); and any \
+system call that it does not make ends it (seccomp). What the kernel lacks of this is said at the start; --require-hardening refuses then.";
+
 const MEMORY: &str = "Keys, the KEK and what the signing library computes with lie in memory that no other process reads, not even root's (memfd_secret(2)); it is locked, \
 and counts against RLIMIT_MEMLOCK. 8 MiB, what systems allow by default, hold some seven hundred RSA keys of 4096 bits, or several thousand others; up to 64 MiB are taken \
 where they are allowed (LimitMEMLOCK= in a unit). A key for which there is no room is not opened, and Health names it. Where the kernel has no such \
@@ -32,7 +35,67 @@ next start; journal and journal.head. Back all of them up together, and the KEK 
 
 const EXAMPLES: &str = "trstctl-signer --keystore /var/lib/trstctl/keys --kek /run/secrets/kek --socket /run/trstctl/signer.sock";
 
-fn page() -> String {
+/// Sections of a command's own page, behind those that the command line makes.
+const SECTIONS: &[(&str, &[(&str, &str)])] = &[
+    (
+        "rewrap",
+        &[(
+            "EXAMPLES",
+            "trstctl-signer rewrap --keystore /var/lib/trstctl/keys --kek /run/secrets/kek --new-kek /run/secrets/kek-2",
+        )],
+    ),
+    (
+        "floor",
+        &[
+            (
+                "DESCRIPTION",
+                "For a journal that is lost, or older than what was signed. Restore the newest journal that there is, if any; then state for each CA, from what is known elsewhere (its \
+                 published CRLs, the control plane, an older journal), the greatest number of a CRL and the serials that it used. From then on its next CRL has a greater number, no such \
+                 serial is given to another certificate, and none that was revoked is left out of a CRL before its certificate expires.",
+            ),
+            (
+                "A NEW JOURNAL",
+                "Where the key store has no journal and no journal.head, floor begins both, and adopts every key that it finds; they must open with the KEK and belong to one deployment. A CA whose \
+                 key was adopted signs nothing until its floor is set (the refusal no_floor), and no head of a log is signed with such a key until that log's is. Of a log that had none: \
+                 --tree-size 0 with the root of an empty tree. A journal that is damaged, or has lost its head or its end, is first moved out of the key store, by you; nothing is ever \
+                 overwritten. Stop the signers before a journal is begun; one that runs on signs nothing more until it is started again. Interrupted, the floor does not stand: run the same command again.",
+            ),
+            (
+                "AN OLDER JOURNAL",
+                "Where there is a journal, floor only goes up from what it knows, and adopts keys that it does not know. Running signers take it up at once.",
+            ),
+            (
+                "SERIALS",
+                "A line of the file of --serials has a serial in hexadecimal; then, where it is known, when the certificate expires (RFC 3339); then the word revoked, if it was. Without an expiry, a revoked \
+                 serial must stay on every CRL. What follows a # counts for nothing. A serial may be there several times.",
+            ),
+            (
+                "EXAMPLES",
+                "trstctl-signer floor --keystore /var/lib/trstctl/keys --kek /run/secrets/kek --ca 0b0c0d0e-1111-4222-8333-444455556666 --crl-number 4711 --serials used --epoch 12 --by Ada --reason \"disk lost, from CRL 4711 \
+                 and the control plane\"",
+            ),
+        ],
+    ),
+];
+
+/// Every page: its file and its text.
+fn pages() -> Vec<(String, String)> {
+    let mut cli = Cli::command();
+    cli.build();
+    let mut pages = vec![(String::from("trstctl-signer.1"), main_page())];
+    add_pages("trstctl-signer", &cli, &mut pages);
+    pages
+}
+
+fn add_pages(of: &str, command: &Command, pages: &mut Vec<(String, String)>) {
+    for child in command.get_subcommands().filter(|child| child.get_name() != "help") {
+        let name = format!("{of}-{}", child.get_name());
+        pages.push((format!("{name}.1"), page(&name, child)));
+        add_pages(&name, child, pages);
+    }
+}
+
+fn main_page() -> String {
     let man = Man::new(Cli::command());
     let mut out = Vec::new();
     man.render_title(&mut out).unwrap();
@@ -43,11 +106,30 @@ fn page() -> String {
     man.render_subcommands_section(&mut out).unwrap();
     for (heading, text) in [
         ("PROBE", PROBE),
-        ("EXIT STATUS", EXIT_STATUS),
+        ("HARDENING", HARDENING),
         ("MEMORY FOR KEYS", MEMORY),
+        ("EXIT STATUS", EXIT_STATUS),
         ("FILES", FILES),
         ("EXAMPLES", EXAMPLES),
     ] {
+        write_section(&mut out, heading, text);
+    }
+    String::from_utf8(out).unwrap()
+}
+
+fn page(name: &str, command: &Command) -> String {
+    let has_commands = command.has_subcommands();
+    let man = Man::new(command.clone()).title(name);
+    let mut out = Vec::new();
+    man.render_title(&mut out).unwrap();
+    man.render_name_section(&mut out).unwrap();
+    man.render_synopsis_section(&mut out).unwrap();
+    man.render_options_section(&mut out).unwrap();
+    if has_commands {
+        man.render_subcommands_section(&mut out).unwrap();
+    }
+    let own = SECTIONS.iter().filter(|(of, _)| format!("trstctl-signer-{of}") == name);
+    for (heading, text) in own.flat_map(|(_, sections)| *sections) {
         write_section(&mut out, heading, text);
     }
     String::from_utf8(out).unwrap()
@@ -61,10 +143,17 @@ fn write_section(out: &mut Vec<u8>, heading: &str, text: &str) {
 }
 
 #[test]
-fn the_man_page_is_current() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../man/trstctl-signer.1");
-    if std::env::var_os("UPDATE_MAN").is_some() {
-        fs::write(&path, page()).unwrap();
+fn the_man_pages_are_current() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../man");
+    for (file, text) in pages() {
+        let path = folder.join(file);
+        if std::env::var_os("UPDATE_MAN").is_some() {
+            fs::write(&path, &text).unwrap();
+        }
+        assert!(
+            fs::read_to_string(&path).is_ok_and(|kept| kept == text),
+            "run `make man`: {}",
+            path.display()
+        );
     }
-    assert!(fs::read_to_string(path).is_ok_and(|kept| kept == page()), "run `make man`");
 }

@@ -4,10 +4,10 @@
 mod support;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use support::{Site, files_of, generate, id, public_key, refusal};
+use support::{Site, files_of, generate, id, public_key, refusal, said};
 use trstctl_formats::Digest;
 use trstctl_formats::sealed_key::{Kek, SealedKey};
 use trstctl_signer_protocol::v1::{Algorithm, HealthRequest, Key};
@@ -31,10 +31,6 @@ fn rewrap(site: &Site) -> Command {
     command.arg("rewrap").arg("--keystore").arg(site.keystore()).arg("--kek").arg(site.kek());
     command.arg("--new-kek").arg(new_kek(site));
     command
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned()
 }
 
 /// A site with keys, and no signer.

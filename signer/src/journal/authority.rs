@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::entry::UsedSerial;
 use crate::serial::Serial;
 
 /// What a CA, which is one key, has signed. Sixty bytes a certificate, so that a million of them fit.
@@ -12,13 +13,15 @@ pub struct Authority {
     certificates: BTreeMap<Serial, Issued>,
     revoked: BTreeMap<Serial, Expiry>,
     last_crl: Option<LastCrl>,
+    has_floor: bool,
 }
 
 /// A certificate that was signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Issued {
     expiry: Expiry,
-    tbs: ShortDigest,
+    /// `None` where a floor alone says that there is one.
+    tbs: Option<ShortDigest>,
 }
 
 /// The first half of a SHA-256: enough to tell whether the same is asked for again. The journal has all of it.
@@ -31,7 +34,8 @@ struct Expiry(u32);
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct LastCrl {
     number: u64,
-    tbs: [u8; 32],
+    /// `None` for a floor: no CRL is the same as that one.
+    tbs: Option<[u8; 32]>,
 }
 
 /// What a CRL says, as far as the CA's past forbids anything about it.
@@ -58,7 +62,7 @@ pub enum Contradiction {
     SerialUsed(Serial),
     /// The CRL's number is not above the last one.
     #[error(
-        "the last CRL of this CA has the number {last}, and this one {asked}: it must be greater. If the control plane was restored, go on above {last}"
+        "CRLs of this CA are numbered up to {last} already, and this one has {asked}: it must be greater. If the control plane was restored, go on above {last}"
     )]
     CrlNumber {
         /// The number asked for.
@@ -81,13 +85,12 @@ impl Authority {
     /// [`Contradiction::SerialUsed`].
     pub fn may_certify(&self, serial: Serial, tbs_sha256: &[u8; 32]) -> Result<(), Contradiction> {
         let is_same = self.has_certified(serial, tbs_sha256);
-        let is_new = !self.certificates.contains_key(&serial) && !self.revoked.contains_key(&serial);
-        if is_same || is_new { Ok(()) } else { Err(Contradiction::SerialUsed(serial)) }
+        if is_same || !self.is_used(serial) { Ok(()) } else { Err(Contradiction::SerialUsed(serial)) }
     }
 
     /// Whether this very certificate was signed, or was about to be.
     pub fn has_certified(&self, serial: Serial, tbs_sha256: &[u8; 32]) -> bool {
-        self.certificates.get(&serial).is_some_and(|issued| issued.tbs == short(tbs_sha256))
+        self.certificates.get(&serial).is_some_and(|issued| issued.tbs == Some(short(tbs_sha256)))
     }
 
     /// Whether a CRL may be signed; the very same one again may, as long as it is the last.
@@ -123,7 +126,17 @@ impl Authority {
 
     /// Whether this very CRL is the last.
     pub fn is_last_crl(&self, number: u64, tbs_sha256: &[u8; 32]) -> bool {
-        self.last_crl.as_ref().is_some_and(|last| last.number == number && last.tbs == *tbs_sha256)
+        self.last_crl.as_ref().is_some_and(|last| last.number == number && last.tbs == Some(*tbs_sha256))
+    }
+
+    /// Whether a person has stated the least that it has signed.
+    pub fn has_floor(&self) -> bool {
+        self.has_floor
+    }
+
+    /// Whether the serial is known, as one of a certificate or a revoked one.
+    pub fn is_used(&self, serial: Serial) -> bool {
+        self.has_signed(serial) || self.has_revoked(serial)
     }
 
     /// Those of the claim that were not revoked before.
@@ -148,8 +161,16 @@ impl Authority {
 
     /// Notes a certificate.
     pub(super) fn certified(&mut self, serial: Serial, not_after: Timestamp, tbs_sha256: &[u8; 32]) {
-        let issued = Issued { expiry: Expiry::of(not_after), tbs: short(tbs_sha256) };
+        let issued = Issued { expiry: Expiry::of(not_after), tbs: Some(short(tbs_sha256)) };
         self.certificates.insert(serial, issued);
+    }
+
+    /// Notes serials of certificates that were signed elsewhere. What is known of them already stays.
+    pub(super) fn used(&mut self, serials: Vec<UsedSerial>) {
+        for UsedSerial { serial, not_after } in serials {
+            let expiry = not_after.map_or(Expiry::NEVER, Expiry::of);
+            self.certificates.entry(serial).or_insert(Issued { expiry, tbs: None });
+        }
     }
 
     /// Notes what a CRL newly revokes. A serial that was never seen signed counts as one that does not expire.
@@ -162,7 +183,15 @@ impl Authority {
 
     /// Notes a CRL.
     pub(super) fn crl_signed(&mut self, number: u64, tbs_sha256: [u8; 32]) {
-        self.last_crl = Some(LastCrl { number, tbs: tbs_sha256 });
+        self.last_crl = Some(LastCrl { number, tbs: Some(tbs_sha256) });
+    }
+
+    /// Notes the least number of its last CRL.
+    pub(super) fn floor_set(&mut self, crl_number: u64) {
+        self.has_floor = true;
+        if crl_number > self.last_crl_number().unwrap_or(0) {
+            self.last_crl = Some(LastCrl { number: crl_number, tbs: None });
+        }
     }
 }
 
@@ -249,6 +278,30 @@ mod tests {
         for (number, tbs, may) in [(6, 6, false), (7, 7, true), (7, 8, false), (8, 8, true)] {
             assert_eq!(authority.may_follow(number, &[tbs; 32]).is_ok(), may, "{number}");
         }
+    }
+
+    #[test]
+    fn a_floor_lifts_the_number_and_its_serials_are_used_for_no_other() {
+        let mut authority = authority();
+        authority.floor_set(7);
+        assert!(authority.may_follow(7, &[7; 32]).is_ok(), "the last CRL is still the same one");
+        authority.floor_set(9);
+        for (number, tbs, may) in [(7, 7, false), (9, 7, false), (10, 1, true)] {
+            assert_eq!(authority.may_follow(number, &[tbs; 32]).is_ok(), may, "{number}");
+        }
+        let at = |serial, not_after_s: Option<i64>| UsedSerial {
+            serial: serials(&[serial])[0],
+            not_after: not_after_s.map(|seconds| Timestamp::from_second(seconds).unwrap()),
+        };
+        authority.used(vec![at("01", None), at("0b", Some(600)), at("0c", None)]);
+        authority.revoked(serials(&["01", "0b", "0c"]));
+        let tbs = [1; 32];
+        assert!(authority.may_certify(serials(&["01"])[0], &tbs).is_ok(), "what was known of it stays");
+        assert!(authority.may_certify(serials(&["0b"])[0], &tbs).is_err());
+        let after = claim(10, 1001, &["09", "0c"]);
+        assert_eq!(authority.may_revoke(&after), Ok(()), "the others have expired");
+        let without = claim(10, 1001, &["09"]);
+        assert_eq!(authority.may_revoke(&without), Err(Contradiction::SerialDropped(serials(&["0c"])[0])));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use trstctl_formats::Digest;
 
+use super::remark::Remark;
 use crate::algorithm::{Algorithm, Purposes};
 use crate::key_id::KeyId;
 use crate::serial::Serial;
@@ -43,6 +44,21 @@ pub enum Act {
         purposes: Purposes,
         /// SHA-256 of its public half (SPKI, DER), hexadecimal.
         public_key_sha256: String,
+    },
+    /// A key was found in the store, sealed, and what it signed before is not known. It signs nothing until a floor is set.
+    KeyAdopted {
+        /// Its id.
+        key_id: KeyId,
+        /// Its algorithm.
+        algorithm: Algorithm,
+        /// What it may sign.
+        purposes: Purposes,
+        /// SHA-256 of its public half (SPKI, DER), hexadecimal.
+        public_key_sha256: String,
+        /// Generation of the file that was found.
+        generation: u32,
+        /// Under which KEK, hexadecimal, 16 bytes.
+        kek_id: String,
     },
     /// A key was sealed again, or was about to be.
     KeyRewrapped {
@@ -103,10 +119,60 @@ pub enum Act {
         /// Fencing number of the leader that asked.
         epoch: u64,
     },
+    /// Part of the serials that a CA is known to have used, from evidence outside this journal. Used they are from here, whether the floor
+    /// follows or not.
+    SerialsUsed {
+        /// Which CA.
+        key_id: KeyId,
+        /// At most [`MAX_USED`].
+        serials: Vec<UsedSerial>,
+    },
+    /// A person states the least that a CA has signed, where the journal does not know it: it goes on above that.
+    FloorSet {
+        /// Which CA.
+        key_id: KeyId,
+        /// The greatest number of its CRLs; 0 when it signed none.
+        crl_number: u64,
+        /// The newest epoch that is known of.
+        epoch: u64,
+        /// Who states it.
+        by: Remark,
+        /// From what, and why.
+        reason: Remark,
+    },
+    /// The same for a log: its last head.
+    LogFloorSet {
+        /// Which log.
+        log: LogName,
+        /// Leaves.
+        tree_size: u64,
+        /// Root, hexadecimal.
+        root: String,
+        /// The newest epoch that is known of.
+        epoch: u64,
+        /// Who states it.
+        by: Remark,
+        /// From what, and why.
+        reason: Remark,
+    },
+}
+
+/// A serial that a CA used for a certificate which this journal does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UsedSerial {
+    /// The serial.
+    pub serial: Serial,
+    /// When its certificate expires, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<Timestamp>,
 }
 
 /// Serials in one entry at most: its line stays under half of what a line may have.
 pub const MAX_REVOKED: usize = 10_000;
+
+/// The same for serials with the end of their certificates.
+pub const MAX_USED: usize = 5_000;
 
 impl Entry {
     /// Its line, without newline.

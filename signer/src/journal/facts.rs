@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::authority::{Authority, Contradiction};
-use super::entry::{Act, MAX_REVOKED};
+use super::entry::{Act, MAX_REVOKED, MAX_USED};
 use crate::algorithm::{Algorithm, Purposes};
 use crate::key_id::KeyId;
 use crate::tree_head::LogName;
@@ -69,6 +69,23 @@ pub enum Backwards {
         /// The newest one.
         newest: u64,
     },
+    /// What the CA signed before is not known.
+    #[error(
+        "key {0} was adopted into a new journal, and what it signed before is not known there: it signs nothing until that is stated by \
+         `trstctl-signer floor --ca {0} --crl-number N`"
+    )]
+    NoFloor(KeyId),
+    /// The same for a log.
+    #[error(
+        "key {key_id} was adopted into a new journal, and which head of log {log} it signed last is not known there: it signs none until that is \
+         stated by `trstctl-signer floor --log {log} --tree-size N --root HEX`"
+    )]
+    NoLogFloor {
+        /// The key.
+        key_id: KeyId,
+        /// The log.
+        log: LogName,
+    },
     /// A CA would contradict itself.
     #[error(transparent)]
     Authority(#[from] Contradiction),
@@ -83,13 +100,15 @@ pub struct KeyFacts {
     pub purposes: Purposes,
     /// SHA-256 of its public half.
     pub public_key_sha256: [u8; 32],
-    /// How it was sealed again, if it was.
-    pub rewrapped: Option<Rewrapped>,
+    /// Whether it was found, not made: what it signed before is not in this journal.
+    pub is_adopted: bool,
+    /// How it was sealed again, or found; a new key has generation 1, under the KEK of its time.
+    pub sealing: Option<Sealing>,
 }
 
 /// The newest sealed file of a key, as the journal knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rewrapped {
+pub struct Sealing {
     /// Its generation.
     pub generation: u32,
     /// The KEK that it is sealed under.
@@ -105,14 +124,19 @@ impl Facts {
             }
             Act::StoreCreated { deployment_id } => bytes::<16>(deployment_id).map(drop),
             _ if self.deployment_id.is_none() => Err("the first entry does not create the store"),
-            Act::KeyGenerated { key_id, .. } if self.keys.contains_key(key_id) => {
+            Act::KeyGenerated { key_id, .. } | Act::KeyAdopted { key_id, .. }
+                if self.keys.contains_key(key_id) =>
+            {
                 Err("a key is made a second time")
             }
             Act::KeyGenerated { public_key_sha256, .. } => bytes::<32>(public_key_sha256).map(drop),
+            Act::KeyAdopted { public_key_sha256, kek_id, .. } => {
+                bytes::<32>(public_key_sha256).and(bytes::<16>(kek_id)).map(drop)
+            }
             Act::KeyRewrapped { key_id, generation, kek_id } => {
                 let known = self.keys.get(key_id).ok_or("its key was never made")?;
-                let news = Rewrapped { generation: *generation, kek_id: bytes(kek_id)? };
-                match known.rewrapped {
+                let news = Sealing { generation: *generation, kek_id: bytes(kek_id)? };
+                match known.sealing {
                     // The same again: a crash left the first without its file.
                     Some(last) if news == last || news.generation > last.generation => Ok(()),
                     None if news.generation > 1 => Ok(()),
@@ -123,14 +147,39 @@ impl Facts {
             | Act::CertificateSigned { key_id, .. }
             | Act::SerialsRevoked { key_id, .. }
             | Act::CrlSigned { key_id, .. }
+            | Act::SerialsUsed { key_id, .. }
+            | Act::FloorSet { key_id, .. }
                 if !self.keys.contains_key(key_id) =>
             {
                 Err("its key was never made")
             }
-            Act::TreeHeadSigned { log, tree_size, root, epoch, .. } => {
+            Act::CertificateSigned { key_id, .. } | Act::CrlSigned { key_id, .. }
+                if self.is_known_of(*key_id).is_err() =>
+            {
+                Err("its key was adopted, and has no floor")
+            }
+            Act::TreeHeadSigned { key_id, log, tree_size, root, epoch } => {
+                self.is_known_of_log(*key_id, log)
+                    .map_err(|_| "its key was adopted, and its log has no floor")?;
                 let head = TreeHead { tree_size: *tree_size, root: bytes(root)? };
                 self.forwards(log, &head, *epoch).map_err(|_| "a tree head goes backwards")
             }
+            Act::LogFloorSet { log, tree_size, root, epoch, .. } => {
+                let head = TreeHead { tree_size: *tree_size, root: bytes(root)? };
+                self.forwards(log, &head, *epoch).map_err(|_| "a floor goes backwards")
+            }
+            Act::FloorSet { key_id, crl_number, epoch, .. } => {
+                self.in_epoch(*epoch).map_err(|_| "an epoch goes backwards")?;
+                let is_ca = self.keys.get(key_id).is_some_and(|key| key.purposes.are_of_ca());
+                let last = self.authorities.get(key_id).and_then(Authority::last_crl_number).unwrap_or(0);
+                match (is_ca, *crl_number >= last) {
+                    (true, true) => Ok(()),
+                    (false, _) => Err("a floor is of a key that is no CA's"),
+                    (true, false) => Err("a floor goes backwards"),
+                }
+            }
+            Act::SerialsUsed { serials, .. } if serials.len() > MAX_USED => Err("it names too many at once"),
+            Act::SerialsUsed { .. } => Ok(()),
             Act::CertificateSigned { key_id, serial, tbs_sha256, epoch, .. } => {
                 self.in_epoch(*epoch).map_err(|_| "an epoch goes backwards")?;
                 let digest = bytes(tbs_sha256)?;
@@ -161,16 +210,31 @@ impl Facts {
             Act::StoreCreated { deployment_id } => self.deployment_id = bytes(&deployment_id).ok(),
             Act::KeyGenerated { key_id, algorithm, purposes, public_key_sha256 } => {
                 let Ok(public_key_sha256) = bytes(&public_key_sha256) else { return };
+                let (is_adopted, sealing) = (false, None);
                 self.keys
-                    .insert(key_id, KeyFacts { algorithm, purposes, public_key_sha256, rewrapped: None });
+                    .insert(key_id, KeyFacts { algorithm, purposes, public_key_sha256, is_adopted, sealing });
+            }
+            Act::KeyAdopted { key_id, algorithm, purposes, public_key_sha256, generation, kek_id } => {
+                let (Ok(public_key_sha256), Ok(kek_id)) = (bytes(&public_key_sha256), bytes(&kek_id)) else {
+                    return;
+                };
+                let (is_adopted, sealing) = (true, Some(Sealing { generation, kek_id }));
+                self.keys
+                    .insert(key_id, KeyFacts { algorithm, purposes, public_key_sha256, is_adopted, sealing });
             }
             Act::KeyRewrapped { key_id, generation, kek_id } => {
                 let Ok(kek_id) = bytes(&kek_id) else { return };
                 if let Some(known) = self.keys.get_mut(&key_id) {
-                    known.rewrapped = Some(Rewrapped { generation, kek_id });
+                    known.sealing = Some(Sealing { generation, kek_id });
                 }
             }
-            Act::TreeHeadSigned { log, tree_size, root, epoch, .. } => {
+            Act::SerialsUsed { key_id, serials } => self.authorities.entry(key_id).or_default().used(serials),
+            Act::FloorSet { key_id, crl_number, epoch, .. } => {
+                self.authorities.entry(key_id).or_default().floor_set(crl_number);
+                self.epoch = epoch;
+            }
+            Act::TreeHeadSigned { log, tree_size, root, epoch, .. }
+            | Act::LogFloorSet { log, tree_size, root, epoch, .. } => {
                 let Ok(root) = bytes(&root) else { return };
                 self.tree_heads.insert(log, TreeHead { tree_size, root });
                 self.epoch = epoch;
@@ -191,6 +255,28 @@ impl Facts {
                 self.epoch = epoch;
             }
         }
+    }
+
+    /// Whether what this CA has signed is known here: all of it, or the least that a floor states.
+    ///
+    /// # Errors
+    /// [`Backwards::NoFloor`].
+    pub fn is_known_of(&self, key_id: KeyId) -> Result<(), Backwards> {
+        let is_adopted = self.keys.get(&key_id).is_some_and(|key| key.is_adopted && key.purposes.are_of_ca());
+        let has_floor = self.authorities.get(&key_id).is_some_and(Authority::has_floor);
+        if is_adopted && !has_floor { Err(Backwards::NoFloor(key_id)) } else { Ok(()) }
+    }
+
+    /// The same for a log whose heads this key signs.
+    ///
+    /// # Errors
+    /// [`Backwards::NoLogFloor`].
+    pub fn is_known_of_log(&self, key_id: KeyId, log: &LogName) -> Result<(), Backwards> {
+        let is_adopted = self.keys.get(&key_id).is_some_and(|key| key.is_adopted);
+        if is_adopted && !self.tree_heads.contains_key(log) {
+            return Err(Backwards::NoLogFloor { key_id, log: log.clone() });
+        }
+        Ok(())
     }
 
     /// Whether a head may be signed after all that was signed before; the same one again may.

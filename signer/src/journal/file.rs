@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -51,7 +51,7 @@ pub enum JournalFault {
     /// There is none.
     #[error(
         "there is no journal {}: is this the folder of a key store? If it holds keys, what they signed is unknown, and nothing \
-         will be signed: restore the journal from the same backup as the keys",
+         will be signed: restore the journal from a backup, the newest that there is; without one, `trstctl-signer floor` begins another",
         path.display()
     )]
     Missing {
@@ -61,7 +61,8 @@ pub enum JournalFault {
     /// An entry does not follow from the one before, or is none.
     #[error(
         "the journal {} does not hold at entry {number}, byte {offset}: {what}. Nothing will be signed. \
-         Restore the journal from a backup",
+         Restore journal and journal.head from a backup; without one, move both out of the key store, keep them, and begin another by \
+         `trstctl-signer floor`",
         path.display()
     )]
     Broken {
@@ -77,7 +78,8 @@ pub enum JournalFault {
     /// Its end is gone, or its head.
     #[error(
         "the journal {} does not go as far as it did: {what}. Nothing will be signed. \
-         Restore journal and journal.head from a backup that is not older",
+         Restore journal and journal.head from a backup that is not older; without one, move what there is of both out of the key store, keep \
+         it, and begin another by `trstctl-signer floor`",
         path.display()
     )]
     Shortened {
@@ -85,6 +87,15 @@ pub enum JournalFault {
         path: PathBuf,
         /// What shows it.
         what: String,
+    },
+    /// Another journal, or none, is where this one was.
+    #[error(
+        "journal or journal.head are not those any more that this signer opened, in {}: they were moved, or others were put in their place, \
+         while it runs. It signs nothing more: start it again", path.display()
+    )]
+    Replaced {
+        /// The file.
+        path: PathBuf,
     },
     /// The operating system refuses.
     #[error("the journal {} cannot be {act}: {source}", path.display())]
@@ -174,6 +185,21 @@ impl Journal {
         }
     }
 
+    /// Gives both files to this user and group, by their ids, where they are another's.
+    ///
+    /// # Errors
+    /// [`JournalFault::Unusable`].
+    pub fn give_to(&self, user: u32, group: u32) -> Result<(), JournalFault> {
+        for file in [&self.file, self.head_file.file()] {
+            let found = file.metadata().map_err(self.unusable("looked at"))?;
+            if (found.uid(), found.gid()) != (user, group) {
+                fchown(file, Some(user), Some(group))
+                    .map_err(self.unusable("given to the owner of the keys"))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Number of entries read.
     pub fn entries(&self) -> u64 {
         self.entries
@@ -253,13 +279,16 @@ impl Journal {
     fn is_in_its_place(&self) -> Result<(), JournalFault> {
         let unusable = self.unusable("looked at");
         let head_path = self.path.with_file_name(super::head::NAME);
-        let open = [self.file.metadata(), self.head_file.metadata()];
+        let open = [self.file.metadata(), self.head_file.file().metadata()];
         for (path, open) in [&self.path, &head_path].into_iter().zip(open) {
-            let (open, named) = (open.map_err(&unusable)?, path.metadata().map_err(&unusable)?);
-            if (open.dev(), open.ino()) != (named.dev(), named.ino()) {
-                return Err(
-                    self.shortened("another file took its place while this signer runs: start it again")
-                );
+            let open = open.map_err(&unusable)?;
+            let is_same = match path.metadata() {
+                Ok(named) => (open.dev(), open.ino()) == (named.dev(), named.ino()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+                Err(error) => return Err(unusable(error)),
+            };
+            if !is_same {
+                return Err(JournalFault::Replaced { path: self.path.clone() });
             }
         }
         Ok(())

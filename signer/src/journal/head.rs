@@ -3,7 +3,7 @@
 //! It is written behind each entry that it names, before the entry is answered for. So after a crash it may lie behind the
 //! journal's last entry, and never before it.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
@@ -55,8 +55,8 @@ impl HeadFile {
         Ok(Self(OpenOptions::new().read(true).write(access == Access::Write).open(folder.join(NAME))?))
     }
 
-    pub(super) fn metadata(&self) -> io::Result<Metadata> {
-        self.0.metadata()
+    pub(super) fn file(&self) -> &File {
+        &self.0
     }
 
     /// What it says; `None` when that is no head.

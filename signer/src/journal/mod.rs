@@ -7,15 +7,18 @@
 //!
 //! A second file, the head, says how far the journal goes, so that a journal that lost its end is noticed. What lies behind the
 //! head's entry was never answered for: a crash left it, and from the first line that does not hold, the next entry takes its place. Any
-//! other fault stops the signer. A missing journal beside an existing key store is an error, never a fresh start.
+//! other fault stops the signer. A missing journal beside an existing key store is an error, never a fresh start: a person begins another
+//! by `floor`, with what is known of each CA from elsewhere.
 
 mod authority;
 mod entry;
 mod facts;
 mod file;
 mod head;
+mod remark;
 
 pub use authority::{Authority, Contradiction, CrlClaim};
-pub use entry::{Act, MAX_REVOKED};
-pub use facts::{Backwards, Facts, KeyFacts, Rewrapped, TreeHead};
+pub use entry::{Act, MAX_REVOKED, MAX_USED, UsedSerial};
+pub use facts::{Backwards, Facts, KeyFacts, Sealing, TreeHead};
 pub use file::{Access, Journal, JournalFault, Locked};
+pub use remark::Remark;

@@ -62,6 +62,25 @@ impl Site {
         self.command().arg("--check").output().unwrap()
     }
 
+    /// `trstctl-signer floor` with these further words.
+    pub fn floor(&self, words: &[&str]) -> Output {
+        self.floor_command(words).output().unwrap()
+    }
+
+    pub fn floor_command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_trstctl-signer"));
+        command.arg("floor").arg("--keystore").arg(self.keystore()).arg("--kek").arg(self.kek());
+        command.args(["--by", "Ada", "--reason", "the disk burnt"]).args(words);
+        command
+    }
+
+    /// Takes the journal and its head out of the key store, as after a loss.
+    pub fn lose_journal(&self) {
+        for name in ["journal", "journal.head"] {
+            std::fs::rename(self.keystore().join(name), self.folder.path().join(name)).unwrap();
+        }
+    }
+
     pub fn journal_verify(&self) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_trstctl-signer"));
         command.args(["journal", "verify", "--keystore"]).arg(self.keystore()).output().unwrap()
@@ -187,6 +206,11 @@ pub async fn certificate(client: &mut Client, request: SignCertificateRequest) -
 
 pub async fn crl(client: &mut CrlClient, request: SignCrlRequest) -> Result<Vec<u8>, Status> {
     Ok(client.sign_crl(request).await?.into_inner().crl)
+}
+
+/// What a command printed.
+pub fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned()
 }
 
 /// The word that names a refusal.

@@ -7,6 +7,7 @@ pub const P256: Alg = Alg("1.2.840.10045.4.3.2", false);
 pub const P384: Alg = Alg("1.2.840.10045.4.3.3", false);
 pub const RSA: Alg = Alg("1.2.840.113549.1.1.11", true);
 pub const ED25519: Alg = Alg("1.3.101.112", false);
+pub const ML_DSA_65: Alg = Alg("2.16.840.1.101.3.4.3.18", false);
 
 /// A signature algorithm: its id, and whether it has NULL for parameters.
 #[derive(Clone, Copy)]
@@ -18,6 +19,7 @@ impl Alg {
             Algorithm::P256 => P256,
             Algorithm::P384 => P384,
             Algorithm::Ed25519 => ED25519,
+            Algorithm::MlDsa65 => ML_DSA_65,
             _ => RSA,
         }
     }
@@ -133,6 +135,8 @@ pub fn key_usage(bits: u8) -> Ext {
 }
 
 pub const DIGITAL_SIGNATURE: u8 = 0x80;
+pub const KEY_ENCIPHERMENT: u8 = 0x20;
+pub const KEY_AGREEMENT: u8 = 0x08;
 pub const CERT_AND_CRL_SIGN: u8 = 0x06;
 
 pub fn eku(usages: &[&str]) -> Ext {

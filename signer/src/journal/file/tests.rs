@@ -185,9 +185,11 @@ fn a_journal_that_others_put_in_its_place_is_not_gone_on_with() {
         let path = folder.path().join(name);
         std::fs::copy(&path, folder.path().join("copy")).unwrap();
         std::fs::rename(folder.path().join("copy"), &path).unwrap();
-        assert!(matches!(journal.lock().err(), Some(JournalFault::Shortened { .. })), "{name}");
+        assert!(matches!(journal.lock().err(), Some(JournalFault::Replaced { .. })), "{name}");
         journal = Journal::open(folder.path(), Access::Write).unwrap();
     }
+    std::fs::remove_file(folder.path().join(NAME)).unwrap();
+    assert!(matches!(journal.lock().err(), Some(JournalFault::Replaced { .. })));
 }
 
 #[test]
