@@ -5,7 +5,7 @@ mod keys;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-pub use keys::{Escrow, Keys, Recover};
+pub use keys::{Escrow, Generate, Keys, List, Recover, SignerArgs};
 
 use crate::commands::Counts;
 
@@ -63,7 +63,7 @@ pub enum Command {
     /// Audit that every table has a recovery class
     #[command(subcommand)]
     Manifest(Manifest),
-    /// Split a key for custodians, and recover it from their shares
+    /// The signer's keys: make them and what they sign, escrow, recover
     #[command(subcommand)]
     Keys(Keys),
     /// Rehearse a disaster and its recovery on throw-away engines

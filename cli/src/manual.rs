@@ -204,12 +204,51 @@ const WRITTEN: &[Written] = &[
     Written {
         command: "keys",
         description: &[
-            "A key whose only copy is lost is lost with all that it opens. These commands keep it with several people, none of whom has it alone.",
+            "list and generate ask trstctl-signer on its Unix socket, so that an operator can look at its keys and make them without the server, as in a recovery. The private keys stay with the signer.",
+            "A key whose only copy is lost is lost with all that it opens. escrow and recover keep it with several people, none of whom has it alone.",
         ],
-        examples: &[(
-            "Split a KEK, and show that three custodians have it:",
-            "trstctl-dr keys escrow --kek /run/kek --output /run/shares\ntrstctl-dr keys recover --check --keystore /var/lib/trstctl/keys",
-        )],
+        examples: &[
+            (
+                "What the signer holds, and how it is:",
+                "trstctl-dr keys list --socket /run/trstctl-signer/socket",
+            ),
+            (
+                "Split a KEK, and show that three custodians have it:",
+                "trstctl-dr keys escrow --kek /run/kek --output /run/shares\ntrstctl-dr keys recover --check --keystore /var/lib/trstctl/keys",
+            ),
+        ],
+    },
+    Written {
+        command: "keys-list",
+        description: &[
+            "Lists every key that the signer can open: id, algorithm, what it may sign, how often it was sealed under a new KEK (generation), and the SHA-256 of its public key \
+             (SubjectPublicKeyInfo, DER), which a CA certificate can be compared with. Then how the signer is: version, key store, KEK, entries of its journal and the hash of the last one, the newest epoch \
+             that anything was signed with, and a sentence for each thing that is not as it should be.",
+            "The signer answers its own user and those that it was started with (--allow-uid).",
+        ],
+        examples: &[
+            ("The signer of this host:", "trstctl-dr keys list --socket /run/trstctl-signer/socket"),
+            (
+                "The ids of all keys that sign certificates:",
+                "trstctl-dr keys list --json | jq -r '.keys[] | select(.purposes | index(\"certificates\")).id'",
+            ),
+        ],
+    },
+    Written {
+        command: "keys-generate",
+        description: &[
+            "The signer makes a key, seals it under its KEK and writes it before it answers; only the public half leaves it. What a key may sign is decided here, for ever. A CA takes certificates,crls; a key \
+             for tree heads is an ed25519 key and signs nothing else.",
+            "The id is chosen before the signer is asked, and told on standard error. Without an answer, ask again with the same --id: if the key was made, the answer is key_exists (exit status 2), \
+             and keys list shows it. Nothing is ever overwritten.",
+        ],
+        examples: &[
+            ("The key of a root:", "trstctl-dr keys generate --algorithm p384 --purpose certificates,crls"),
+            (
+                "A key under an id that was agreed on:",
+                "trstctl-dr keys generate --algorithm ed25519 --purpose tree-heads \\\n    --id 6f1c5b9e-0d53-4c7f-9a64-2b8f3f0c9d11",
+            ),
+        ],
     },
     Written {
         command: "keys-escrow",
@@ -279,7 +318,7 @@ pub const EXIT_STATUS: &[(u8, &str)] = &[
     (5, "Tampered with: the authentication does not hold."),
     (6, "The key is missing or another one, or the backup carries no authentication."),
     (7, "The target is not empty or holds another history. Nothing was changed."),
-    (8, "NATS, PostgreSQL or the disk: absent, refusing, full; no stream, or an empty one."),
+    (8, "NATS, PostgreSQL, the signer or the disk: absent, refusing, full; no stream, or an empty one."),
     (9, "Interrupted. The same command goes on."),
     (10, "A fault of this program."),
 ];

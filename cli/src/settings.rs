@@ -76,6 +76,7 @@ pub const SETTINGS: &[Setting] = &[
         None,
         "age identities or SSH private key that open encrypted backups",
     ),
+    setting("TRSTCTL_SIGNER_SOCKET", None, "Unix socket of trstctl-signer, for the commands about its keys"),
     setting("TRSTCTL_DEPLOYMENT_ID", None, "Identifies this deployment in its backups"),
     setting(
         "TRSTCTL_MIGRATE_AUTO",
@@ -91,7 +92,6 @@ const ENVIRONMENT_ONLY: &[&str] = &["TRSTCTL_NATS_SERVER_BIN", "TRSTCTL_POSTGRES
 const OF_OTHERS: &[&str] = &[
     "TRSTCTL_SECRETS_KEK_FILE",
     "TRSTCTL_CA_CERT_FILE",
-    "TRSTCTL_SIGNER_SOCKET",
     "TRSTCTL_SIGNER_KEY_STORE_DIR",
     "TRSTCTL_SNAPSHOT_URL",
     "TRSTCTL_HA_LEADER_ELECTION",

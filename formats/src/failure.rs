@@ -37,9 +37,9 @@ pub enum Class {
     TargetDiffers,
     /// The log does not extend the history of an earlier backup.
     HistoryDiffers,
-    /// NATS or PostgreSQL does not answer.
+    /// NATS, PostgreSQL or the signer does not answer.
     Unreachable,
-    /// NATS or PostgreSQL answers, and refuses.
+    /// NATS, PostgreSQL or the signer answers, and refuses.
     Refused,
     /// There is no such stream.
     NoStream,

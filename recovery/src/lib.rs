@@ -3,6 +3,7 @@
 //! Each flow can be shown as a [`plan::Plan`] before it runs, tells how far it is through [`progress::Progress`], and ends
 //! in a report. Nothing here prints, reads the environment, or decides a path: the caller does.
 
+pub mod authority;
 pub mod backup;
 pub mod doctor;
 pub mod escrow;

@@ -113,7 +113,7 @@ impl Running {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the pause between two looks, within a span or deadline")]
-fn pause() {
+pub(crate) fn pause() {
     thread::sleep(POLL);
 }
 

@@ -2,11 +2,18 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
+use trstctl_recovery::authority::{Algorithm, Purpose};
+use uuid::Uuid;
 
 /// `trstctl-dr keys`
 #[derive(Debug, Subcommand)]
 pub enum Keys {
+    /// List the keys that the signer holds, and tell how it is
+    List(List),
+    /// Have the signer make a key
+    Generate(Generate),
     /// Split a KEK or an age identity into shares for custodians
     Escrow(Escrow),
     /// Put shares together: to a key file, or only to show that they give the key
@@ -17,10 +24,57 @@ impl Keys {
     /// Its name in the JSON object.
     pub fn name(&self) -> &'static str {
         match self {
+            Keys::List(_) => "keys list",
+            Keys::Generate(_) => "keys generate",
             Keys::Escrow(_) => "keys escrow",
             Keys::Recover(_) => "keys recover",
         }
     }
+}
+
+/// Where the signer is.
+#[derive(Debug, Default, Args)]
+pub struct SignerArgs {
+    /// Unix socket of trstctl-signer [default: $TRSTCTL_SIGNER_SOCKET]
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+}
+
+/// `trstctl-dr keys list`
+#[derive(Debug, Args)]
+pub struct List {
+    /// Where the signer is.
+    #[command(flatten)]
+    pub signer: SignerArgs,
+}
+
+/// `trstctl-dr keys generate`
+#[derive(Debug, Args)]
+pub struct Generate {
+    /// Make a key of this algorithm; tree heads are signed by ed25519 only
+    #[arg(long, value_name = "ALGORITHM", value_parser = algorithm())]
+    pub algorithm: Algorithm,
+    /// What the key may sign, for ever: certificates, crls (joined by a comma for a CA), or tree-heads alone
+    #[arg(long, value_name = "PURPOSES", required = true, value_delimiter = ',', value_parser = purpose())]
+    pub purpose: Vec<Purpose>,
+    /// Call the key by this UUID [default: one made at random, and told before the request]
+    #[arg(long, value_name = "UUID")]
+    pub id: Option<Uuid>,
+    /// Where the signer is.
+    #[command(flatten)]
+    pub signer: SignerArgs,
+}
+
+fn algorithm() -> impl TypedValueParser<Value = Algorithm> {
+    let named = |name: &str| Algorithm::ALL.into_iter().find(|algorithm| algorithm.name() == name);
+    PossibleValuesParser::new(Algorithm::ALL.map(Algorithm::name))
+        .try_map(move |name| named(&name).ok_or("no algorithm"))
+}
+
+fn purpose() -> impl TypedValueParser<Value = Purpose> {
+    let named = |name: &str| Purpose::ALL.into_iter().find(|purpose| purpose.name() == name);
+    PossibleValuesParser::new(Purpose::ALL.map(Purpose::name))
+        .try_map(move |name| named(&name).ok_or("no purpose"))
 }
 
 /// `trstctl-dr keys escrow`

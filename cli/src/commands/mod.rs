@@ -58,7 +58,7 @@ fn dispatch(context: &Context, command: Command) -> Result<Outcome, Failure> {
         Command::Diff(args) => diff::run(context, &args),
         Command::Doctor(args) => doctor::run(context, &args),
         Command::Manifest(Manifest::Audit(args)) => manifest::run(context, &args),
-        Command::Keys(keys) => keys::run(keys),
+        Command::Keys(keys) => keys::run(context, keys),
         Command::Demo(args) => demo::run(context, &args),
         Command::Completions(args) => completions::run(&args, context.json),
     }

@@ -1,18 +1,26 @@
 //! `trstctl-dr keys`.
 
 mod escrow;
+mod generate;
+mod list;
 mod recover;
 
-use serde_json::json;
-use trstctl_formats::Failure;
-use trstctl_formats::key_share::Secret;
+use std::path::PathBuf;
 
-use crate::args::Keys;
+use serde_json::json;
+use trstctl_formats::key_share::Secret;
+use trstctl_formats::{Class, Failure};
+use trstctl_recovery::authority::Key;
+
+use super::Context;
+use crate::args::{Keys, SignerArgs};
 use crate::outcome::Outcome;
 
 /// Runs one of them.
-pub fn run(keys: Keys) -> Result<Outcome, Failure> {
+pub fn run(context: &Context, keys: Keys) -> Result<Outcome, Failure> {
     match keys {
+        Keys::List(args) => list::run(context, &args),
+        Keys::Generate(args) => generate::run(context, &args),
         Keys::Escrow(args) => escrow::run(&args),
         Keys::Recover(args) => recover::run(&args),
     }
@@ -22,4 +30,24 @@ pub fn run(keys: Keys) -> Result<Outcome, Failure> {
 fn name_into(result: &mut serde_json::Value, secret: &Secret) {
     result["kind"] = json!(secret.kind().to_string());
     result["key"] = json!(secret.name());
+}
+
+/// Where the signer listens: the flag, else the setting.
+fn socket(context: &Context, args: &SignerArgs) -> Result<PathBuf, Failure> {
+    let configured = || context.settings.path("TRSTCTL_SIGNER_SOCKET");
+    args.socket.clone().or_else(configured).ok_or_else(|| {
+        let hint = "Name it with --socket PATH, or set TRSTCTL_SIGNER_SOCKET; it is what trstctl-signer was started with.";
+        Failure::new(Class::Usage, "nobody says on which socket the signer listens", hint)
+    })
+}
+
+/// A key in a JSON object.
+fn key_json(key: &Key) -> serde_json::Value {
+    json!({
+        "id": key.id.to_string(),
+        "algorithm": key.algorithm.name(),
+        "purposes": key.purposes.iter().map(|purpose| purpose.name()).collect::<Vec<_>>(),
+        "generation": key.generation,
+        "public_key_sha256": key.public_key_sha256().to_string(),
+    })
 }

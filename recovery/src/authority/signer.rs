@@ -1,0 +1,224 @@
+//! The signer as an operator asks it: every call has a deadline, and what goes wrong says where and what to do.
+
+use std::error::Error;
+use std::future::Future;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tonic::{Response, Status};
+use trstctl_formats::{Class, Digest, Failure};
+use trstctl_signer_protocol::v1::{GenerateKeyRequest, HealthRequest, HealthResponse, ListKeysRequest};
+use trstctl_signer_protocol::{self as protocol, Client, ConnectError, REFUSAL};
+use uuid::Uuid;
+
+use super::key::{Algorithm, Key, Purpose};
+
+/// How long connecting may take.
+const CONNECT_TIME: Duration = Duration::from_secs(10);
+
+/// How long an answer may take: an RSA key of 4096 bits is made in seconds, on a busy host in many.
+const ANSWER_TIME: Duration = Duration::from_secs(120);
+
+/// A connection to the signer.
+pub struct Signer {
+    socket: PathBuf,
+    client: Client,
+}
+
+/// How the signer is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// Its version.
+    pub version: String,
+    /// Of its key store.
+    pub deployment_id: String,
+    /// Of the KEK that it holds.
+    pub kek_id: String,
+    /// Keys that it can open.
+    pub keys: u64,
+    /// Entries of its journal.
+    pub journal_entries: u64,
+    /// SHA-256 of the last entry; none of an empty journal.
+    pub journal_head: Option<Digest>,
+    /// The newest epoch that anything was signed with.
+    pub epoch: u64,
+    /// What is not as it should be, a sentence each.
+    pub degraded: Vec<String>,
+}
+
+impl Signer {
+    /// Connects to the signer on this socket.
+    ///
+    /// # Errors
+    /// Nobody answers there, or this user may not connect: `unreachable`.
+    pub async fn connect(socket: &Path) -> Result<Self, Failure> {
+        let connected = tokio::time::timeout(CONNECT_TIME, protocol::connect(socket)).await;
+        let client = match connected {
+            Ok(client) => client.map_err(|error| not_connected(&error))?,
+            Err(_) => return Err(silent(socket, CONNECT_TIME)),
+        };
+        Ok(Self { socket: socket.to_owned(), client })
+    }
+
+    /// How it is.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn health(&mut self) -> Result<Health, Failure> {
+        let health = answer(&self.socket, self.client.health(HealthRequest {})).await?;
+        Ok(health.into())
+    }
+
+    /// All keys that it can open, by id.
+    ///
+    /// # Errors
+    /// No answer, a refusal, or a key of a kind that this program does not know.
+    pub async fn keys(&mut self) -> Result<Vec<Key>, Failure> {
+        let keys = answer(&self.socket, self.client.list_keys(ListKeysRequest {})).await?.keys;
+        keys.into_iter().map(Key::try_from).collect()
+    }
+
+    /// Has it make a key. Asked again with the same id it makes none.
+    ///
+    /// # Errors
+    /// No answer, or a refusal: `key_exists` above all.
+    pub async fn generate(
+        &mut self,
+        id: Uuid,
+        algorithm: Algorithm,
+        purposes: &[Purpose],
+    ) -> Result<Key, Failure> {
+        let request = GenerateKeyRequest {
+            key_id: id.to_string(),
+            algorithm: algorithm.wire().into(),
+            purposes: purposes.iter().map(|purpose| purpose.wire().into()).collect(),
+        };
+        answer(&self.socket, self.client.generate_key(request)).await?.try_into()
+    }
+}
+
+impl From<HealthResponse> for Health {
+    fn from(health: HealthResponse) -> Self {
+        Self {
+            version: health.version,
+            deployment_id: health.deployment_id,
+            kek_id: health.kek_id,
+            keys: health.keys,
+            journal_entries: health.journal_entries,
+            journal_head: health.journal_head.try_into().ok().map(Digest),
+            epoch: health.epoch,
+            degraded: health.degraded,
+        }
+    }
+}
+
+/// What the signer answers, within the deadline.
+async fn answer<T>(
+    socket: &Path,
+    call: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<T, Failure> {
+    match tokio::time::timeout(ANSWER_TIME, call).await {
+        Ok(Ok(answer)) => Ok(answer.into_inner()),
+        Ok(Err(status)) => Err(not_answered(socket, &status)),
+        Err(_) => Err(silent(socket, ANSWER_TIME)),
+    }
+}
+
+fn unreachable(socket: &Path, what: &str, hint: impl Into<String>) -> Failure {
+    let name = socket.display().to_string();
+    Failure::new(Class::Unreachable, format!("the signer cannot be reached on {name}: {what}"), hint)
+        .in_file(name)
+}
+
+fn silent(socket: &Path, time: Duration) -> Failure {
+    let what = format!("no answer within {} s", time.as_secs());
+    let hint = "What was asked may have been done all the same: look with trstctl-dr keys list before you ask again. If that is silent too, restart the signer.";
+    unreachable(socket, &what, hint)
+}
+
+fn not_connected(error: &ConnectError) -> Failure {
+    let socket = &error.socket;
+    let start = format!(
+        "Start it: trstctl-signer --keystore DIR --kek FILE --socket {}; or name the socket of the one that runs (--socket, TRSTCTL_SIGNER_SOCKET).",
+        socket.display()
+    );
+    // The signer may hang up while the client is still greeting.
+    let Some(cause) = io_cause(error) else { return hung_up(socket, "no greeting") };
+    match cause.kind() {
+        io::ErrorKind::NotFound => unreachable(socket, "there is no such socket", start),
+        io::ErrorKind::ConnectionRefused => {
+            unreachable(socket, "the socket is there, and no signer listens on it", start)
+        }
+        io::ErrorKind::PermissionDenied => {
+            let hint = format!(
+                "Run this as the signer's user, or start the signer with --allow-uid {} and let that user into the socket's folder.",
+                own_uid()
+            );
+            unreachable(socket, "this user may not open the socket", hint)
+        }
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => hung_up(socket, &cause.to_string()),
+        _ => unreachable(socket, &cause.to_string(), start),
+    }
+}
+
+/// What the operating system said.
+fn io_cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(cause) = error.downcast_ref() {
+            return Some(cause);
+        }
+        next = error.source();
+    }
+    None
+}
+
+fn not_answered(socket: &Path, status: &Status) -> Failure {
+    let said: String = status.message().chars().filter(|c| !c.is_control()).collect();
+    let word = status.metadata().get(REFUSAL).and_then(|word| word.to_str().ok());
+    let Some(word) = word else { return hung_up(socket, &said) };
+    let (class, hint) = advice(word);
+    Failure::new(class, format!("the signer refuses ({word}): {said}"), hint)
+}
+
+fn hung_up(socket: &Path, said: &str) -> Failure {
+    let hint = format!(
+        "The signer hangs up on users that it was not told of: run this as its user, or start it with --allow-uid {}. Otherwise see what it says on its standard error.",
+        own_uid()
+    );
+    unreachable(socket, &format!("it ended the connection without an answer ({said})"), hint)
+}
+
+/// What to do about a refusal, by its word (`signer.proto`).
+fn advice(word: &str) -> (Class, &'static str) {
+    match word {
+        "key_exists" => (
+            Class::Usage,
+            "No second key was made. If an earlier request with this id had no answer, it has made this key: trstctl-dr keys list shows it.",
+        ),
+        "unknown_key" => (Class::Usage, "trstctl-dr keys list shows the keys that this signer has."),
+        "wrong_purpose" => (
+            Class::Usage,
+            "trstctl-dr keys list shows what each key is for; that is decided when the key is made.",
+        ),
+        "bad_request" => (Class::Usage, "Correct what the message names."),
+        "wrong_kek" => (
+            Class::WrongKey,
+            "Start the signer with the KEK that its key store is sealed under, or with another key store.",
+        ),
+        "unreadable_key" => (
+            Class::Refused,
+            "trstctl-signer --check says what is wrong with the sealed file; bring it back from its backup.",
+        ),
+        "unavailable" => (
+            Class::Refused,
+            "See what the signer says on its standard error: its disk may be full or not writable. Then ask again.",
+        ),
+        _ => (Class::Refused, "signer/protocol/signer.proto says what each word means."),
+    }
+}
+
+fn own_uid() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
