@@ -1,5 +1,6 @@
 //! The command line.
 
+pub mod allow;
 mod floor;
 
 use std::path::PathBuf;
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::serial::Serial;
+use allow::Allow;
 pub use floor::{Floor, FloorOf};
 
 /// Holds sealed CA keys, and signs only what its journal allows.
@@ -59,6 +61,9 @@ pub enum Command {
     Rewrap(Rewrap),
     /// State the least that a CA or a log has signed, where the journal does not know it; begins a journal where there is none
     Floor(Floor),
+    /// Lift one refusal of the journal, as may be needed after a recovery
+    #[command(subcommand)]
+    Allow(Allow),
     /// What the signers of a key store did
     #[command(subcommand)]
     Journal(JournalCommand),

@@ -148,9 +148,9 @@ impl Statement<'_> {
     /// Whether it can stand, behind what the journal knows and with the keys that are about to be adopted.
     fn check(&self, facts: &Facts, found: &[OpenKey]) -> Result<(), FloorFault> {
         let epoch = self.epoch(facts);
-        facts.in_epoch(epoch).map_err(FloorFault::Backwards)?;
+        facts.reaches(epoch).map_err(FloorFault::Backwards)?;
         match &self.of {
-            FloorOf::Log(log, head) => facts.forwards(log, head, epoch).map_err(FloorFault::Backwards),
+            FloorOf::Log(log, head) => facts.extends(log, head).map_err(FloorFault::Backwards),
             FloorOf::Ca { key_id, crl_number } => {
                 let known = facts.keys.get(key_id).map(|key| key.purposes);
                 let found = found.iter().find(|key| key.header.key_id == key_id.bytes());

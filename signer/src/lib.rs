@@ -5,6 +5,7 @@
 //! material leaves this process, and no other crate uses this one: it is spoken to by its protocol.
 
 mod algorithm;
+mod allow;
 pub mod args;
 mod floor;
 pub mod hardening;
@@ -51,6 +52,9 @@ pub enum Fault {
     /// A floor.
     #[error(transparent)]
     Floor(#[from] floor::FloorFault),
+    /// Leave.
+    #[error(transparent)]
+    NotAllowed(#[from] allow::NotAllowed),
     /// The socket.
     #[error(transparent)]
     Socket(#[from] socket::SocketFault),
@@ -75,6 +79,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Fault> {
         (Some(Command::Journal(JournalCommand::Show(args))), _) => show(&args),
         (Some(Command::Rewrap(args)), _) => rewrap::run(&args),
         (Some(Command::Floor(args)), _) => floor::run(&args),
+        (Some(Command::Allow(args)), _) => allow::run(args),
         (None, Some(args)) if args.probe => probe::run(&args),
         (None, Some(serve)) => serve::run(&serve),
         (None, None) => unreachable!("without a command, serving's arguments are required"),

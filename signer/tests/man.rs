@@ -45,6 +45,21 @@ const SECTIONS: &[(&str, &[(&str, &str)])] = &[
         )],
     ),
     (
+        "allow",
+        &[
+            (
+                "DESCRIPTION",
+                "Lifts one refusal of the journal, exactly the one that is named, and writes into the journal who did, and why. It is over when it is used, or when another of its kind (a CRL of that CA, \
+                 a head of that log, anything with an epoch) is signed first; only a serial that may be left out stays so until a CRL revokes it again. Signers that run take it up at their next request. \
+                 A serial that was used is never allowed for another certificate.",
+            ),
+            (
+                "EXAMPLES",
+                "trstctl-signer allow epoch --keystore /var/lib/trstctl/keys --epoch 12 --by Ada --reason \"epoch 2^63 was a typing error\"",
+            ),
+        ],
+    ),
+    (
         "floor",
         &[
             (

@@ -14,6 +14,8 @@ pub struct Authority {
     revoked: BTreeMap<Serial, Expiry>,
     last_crl: Option<LastCrl>,
     has_floor: bool,
+    /// The number that the next CRL may have though it is not above the last.
+    allowed_number: Option<u64>,
 }
 
 /// A certificate that was signed.
@@ -116,6 +118,9 @@ impl Authority {
     /// # Errors
     /// [`Contradiction::CrlNumber`].
     pub fn may_follow(&self, number: u64, tbs_sha256: &[u8; 32]) -> Result<(), Contradiction> {
+        if self.allowed_number == Some(number) {
+            return Ok(());
+        }
         match &self.last_crl {
             Some(last) if number <= last.number && !self.is_last_crl(number, tbs_sha256) => {
                 Err(Contradiction::CrlNumber { asked: number, last: last.number })
@@ -181,8 +186,20 @@ impl Authority {
         }
     }
 
-    /// Notes a CRL.
+    /// Notes that the next CRL may have this number.
+    pub(super) fn number_allowed(&mut self, number: u64) {
+        self.allowed_number = Some(number);
+    }
+
+    /// Notes that a revoked serial may be left out of CRLs. Used it stays.
+    pub(super) fn drop_allowed(&mut self, serial: Serial) {
+        self.revoked.remove(&serial);
+        self.used(vec![UsedSerial { serial, not_after: None }]);
+    }
+
+    /// Notes a CRL, with which what was allowed for it is over.
     pub(super) fn crl_signed(&mut self, number: u64, tbs_sha256: [u8; 32]) {
+        self.allowed_number = None;
         self.last_crl = Some(LastCrl { number, tbs: Some(tbs_sha256) });
     }
 
@@ -302,6 +319,28 @@ mod tests {
         assert_eq!(authority.may_revoke(&after), Ok(()), "the others have expired");
         let without = claim(10, 1001, &["09"]);
         assert_eq!(authority.may_revoke(&without), Err(Contradiction::SerialDropped(serials(&["0c"])[0])));
+    }
+
+    #[test]
+    fn what_a_person_allows_is_one_thing_once() {
+        let mut authority = authority();
+        authority.number_allowed(3);
+        for (number, may) in [(2, false), (3, true), (4, false), (7, false), (8, true)] {
+            assert_eq!(authority.may_follow(number, &[1; 32]).is_ok(), may, "{number}");
+        }
+        let mut other = authority.clone();
+        other.crl_signed(8, [8; 32]);
+        assert!(other.may_follow(3, &[1; 32]).is_err(), "the next CRL was another");
+        authority.crl_signed(3, [3; 32]);
+        for (number, may) in [(3, false), (4, true)] {
+            assert_eq!(authority.may_follow(number, &[1; 32]).is_ok(), may, "{number}");
+        }
+        authority.drop_allowed(serials(&["09"])[0]);
+        assert_eq!(authority.may_revoke(&claim(4, 500, &["02", "05"])), Ok(()));
+        assert!(authority.may_revoke(&claim(4, 500, &["02"])).is_err(), "one serial, no other");
+        assert!(authority.may_certify(serials(&["09"])[0], &[9; 32]).is_err(), "used it stays");
+        authority.revoked(serials(&["09"]));
+        assert!(authority.may_revoke(&claim(4, 500, &["02", "05"])).is_err(), "revoked once more");
     }
 
     #[test]

@@ -155,6 +155,50 @@ pub enum Act {
         /// From what, and why.
         reason: Remark,
     },
+    /// A person lets the next CRL of a CA have this number, though it is not above the last.
+    CrlNumberAllowed {
+        /// Which CA.
+        key_id: KeyId,
+        /// The number, no other.
+        number: u64,
+        /// Who.
+        by: Remark,
+        /// Why.
+        reason: Remark,
+    },
+    /// A person lets a revoked serial be left out of CRLs, as if its certificate had expired. It stays one that was used.
+    DroppedSerialAllowed {
+        /// Which CA.
+        key_id: KeyId,
+        /// The serial.
+        serial: Serial,
+        /// Who.
+        by: Remark,
+        /// Why.
+        reason: Remark,
+    },
+    /// A person lets the next head of a log be this one, though it is smaller than the last, or has another root.
+    TreeHeadAllowed {
+        /// Which log.
+        log: LogName,
+        /// Leaves, no other number.
+        tree_size: u64,
+        /// Root, hexadecimal, no other.
+        root: String,
+        /// Who.
+        by: Remark,
+        /// Why.
+        reason: Remark,
+    },
+    /// A person lets the next that asks have this epoch, though it is older than the newest.
+    EpochAllowed {
+        /// The epoch, no other.
+        epoch: u64,
+        /// Who.
+        by: Remark,
+        /// Why.
+        reason: Remark,
+    },
 }
 
 /// A serial that a CA used for a certificate which this journal does not have.

@@ -21,6 +21,10 @@ pub struct Facts {
     pub authorities: BTreeMap<KeyId, Authority>,
     /// The newest epoch that anything was signed with.
     pub epoch: u64,
+    /// The older epoch that the next that asks may have, if a person let it.
+    pub allowed_epoch: Option<u64>,
+    /// The head that the next of a log may be though the log's last forbids it.
+    pub allowed_heads: BTreeMap<LogName, TreeHead>,
 }
 
 /// The head of a log's Merkle tree.
@@ -116,8 +120,11 @@ pub struct Sealing {
 }
 
 impl Facts {
-    /// Whether the act can follow; answers what about it cannot be.
-    pub(super) fn check(&self, act: &Act) -> Result<(), &'static str> {
+    /// Whether the act can follow.
+    ///
+    /// # Errors
+    /// What about it cannot be.
+    pub fn check(&self, act: &Act) -> Result<(), &'static str> {
         match act {
             Act::StoreCreated { .. } if self.deployment_id.is_some() => {
                 Err("the store is created a second time")
@@ -149,6 +156,8 @@ impl Facts {
             | Act::CrlSigned { key_id, .. }
             | Act::SerialsUsed { key_id, .. }
             | Act::FloorSet { key_id, .. }
+            | Act::CrlNumberAllowed { key_id, .. }
+            | Act::DroppedSerialAllowed { key_id, .. }
                 if !self.keys.contains_key(key_id) =>
             {
                 Err("its key was never made")
@@ -165,11 +174,12 @@ impl Facts {
                 self.forwards(log, &head, *epoch).map_err(|_| "a tree head goes backwards")
             }
             Act::LogFloorSet { log, tree_size, root, epoch, .. } => {
+                self.reaches(*epoch).map_err(|_| "an epoch goes backwards")?;
                 let head = TreeHead { tree_size: *tree_size, root: bytes(root)? };
-                self.forwards(log, &head, *epoch).map_err(|_| "a floor goes backwards")
+                self.extends(log, &head).map_err(|_| "a floor goes backwards")
             }
             Act::FloorSet { key_id, crl_number, epoch, .. } => {
-                self.in_epoch(*epoch).map_err(|_| "an epoch goes backwards")?;
+                self.reaches(*epoch).map_err(|_| "an epoch goes backwards")?;
                 let is_ca = self.keys.get(key_id).is_some_and(|key| key.purposes.are_of_ca());
                 let last = self.authorities.get(key_id).and_then(Authority::last_crl_number).unwrap_or(0);
                 match (is_ca, *crl_number >= last) {
@@ -180,6 +190,22 @@ impl Facts {
             }
             Act::SerialsUsed { serials, .. } if serials.len() > MAX_USED => Err("it names too many at once"),
             Act::SerialsUsed { .. } => Ok(()),
+            Act::CrlNumberAllowed { key_id, number, .. } => {
+                let last = self.authorities.get(key_id).and_then(Authority::last_crl_number);
+                let is_refused = last.is_some_and(|last| *number <= last);
+                is_refused.then_some(()).ok_or("nothing refuses what it allows")
+            }
+            Act::DroppedSerialAllowed { key_id, serial, .. } => {
+                let is_refused = self.authorities.get(key_id).is_some_and(|ca| ca.has_revoked(*serial));
+                is_refused.then_some(()).ok_or("nothing refuses what it allows")
+            }
+            Act::TreeHeadAllowed { log, tree_size, root, .. } => {
+                let head = TreeHead { tree_size: *tree_size, root: bytes(root)? };
+                self.extends(log, &head).err().map(drop).ok_or("nothing refuses what it allows")
+            }
+            Act::EpochAllowed { epoch, .. } => {
+                self.reaches(*epoch).err().map(drop).ok_or("nothing refuses what it allows")
+            }
             Act::CertificateSigned { key_id, serial, tbs_sha256, epoch, .. } => {
                 self.in_epoch(*epoch).map_err(|_| "an epoch goes backwards")?;
                 let digest = bytes(tbs_sha256)?;
@@ -229,20 +255,32 @@ impl Facts {
                 }
             }
             Act::SerialsUsed { key_id, serials } => self.authorities.entry(key_id).or_default().used(serials),
+            Act::CrlNumberAllowed { key_id, number, .. } => {
+                self.authorities.entry(key_id).or_default().number_allowed(number);
+            }
+            Act::DroppedSerialAllowed { key_id, serial, .. } => {
+                self.authorities.entry(key_id).or_default().drop_allowed(serial);
+            }
+            Act::TreeHeadAllowed { log, tree_size, root, .. } => {
+                let Ok(root) = bytes(&root) else { return };
+                self.allowed_heads.insert(log, TreeHead { tree_size, root });
+            }
+            Act::EpochAllowed { epoch, .. } => self.allowed_epoch = Some(epoch),
             Act::FloorSet { key_id, crl_number, epoch, .. } => {
                 self.authorities.entry(key_id).or_default().floor_set(crl_number);
-                self.epoch = epoch;
+                self.asked_in(epoch);
             }
             Act::TreeHeadSigned { log, tree_size, root, epoch, .. }
             | Act::LogFloorSet { log, tree_size, root, epoch, .. } => {
                 let Ok(root) = bytes(&root) else { return };
+                self.allowed_heads.remove(&log);
                 self.tree_heads.insert(log, TreeHead { tree_size, root });
-                self.epoch = epoch;
+                self.asked_in(epoch);
             }
             Act::CertificateSigned { key_id, serial, not_after, tbs_sha256, epoch } => {
                 let Ok(tbs_sha256) = bytes(&tbs_sha256) else { return };
                 self.authorities.entry(key_id).or_default().certified(serial, not_after, &tbs_sha256);
-                self.epoch = epoch;
+                self.asked_in(epoch);
             }
             Act::SerialsRevoked { key_id, serials } => {
                 self.authorities.entry(key_id).or_default().revoked(serials);
@@ -252,9 +290,15 @@ impl Facts {
                 let authority = self.authorities.entry(key_id).or_default();
                 authority.revoked(revoked);
                 authority.crl_signed(number, tbs_sha256);
-                self.epoch = epoch;
+                self.asked_in(epoch);
             }
         }
+    }
+
+    /// Notes the epoch of what is signed, with which what was allowed for it is over.
+    fn asked_in(&mut self, epoch: u64) {
+        self.allowed_epoch = None;
+        self.epoch = epoch;
     }
 
     /// Whether what this CA has signed is known here: all of it, or the least that a floor states.
@@ -279,12 +323,20 @@ impl Facts {
         Ok(())
     }
 
-    /// Whether a head may be signed after all that was signed before; the same one again may.
+    /// Whether a head may be signed after all that was signed before, or by a person's leave; the same one again may.
     ///
     /// # Errors
     /// [`Backwards`].
     pub fn forwards(&self, log: &LogName, head: &TreeHead, epoch: u64) -> Result<(), Backwards> {
         self.in_epoch(epoch)?;
+        if self.allowed_heads.get(log) == Some(head) { Ok(()) } else { self.extends(log, head) }
+    }
+
+    /// Whether a head is not smaller than the log's last, nor as large with another root.
+    ///
+    /// # Errors
+    /// [`Backwards::Smaller`], [`Backwards::OtherRoot`].
+    pub fn extends(&self, log: &LogName, head: &TreeHead) -> Result<(), Backwards> {
         match self.tree_heads.get(log) {
             Some(last) if head.tree_size < last.tree_size => {
                 Err(Backwards::Smaller { log: log.clone(), asked: head.tree_size, last: last.tree_size })
@@ -296,11 +348,19 @@ impl Facts {
         }
     }
 
-    /// Whether nothing was signed with a newer epoch.
+    /// Whether nothing was signed with a newer epoch, or a person lets it be asked in this one.
     ///
     /// # Errors
     /// [`Backwards::OlderEpoch`].
     pub fn in_epoch(&self, epoch: u64) -> Result<(), Backwards> {
+        if self.allowed_epoch == Some(epoch) { Ok(()) } else { self.reaches(epoch) }
+    }
+
+    /// Whether the epoch is not older than the newest.
+    ///
+    /// # Errors
+    /// [`Backwards::OlderEpoch`].
+    pub fn reaches(&self, epoch: u64) -> Result<(), Backwards> {
         if epoch < self.epoch {
             return Err(Backwards::OlderEpoch { asked: epoch, newest: self.epoch });
         }

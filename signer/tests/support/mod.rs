@@ -1,6 +1,7 @@
 //! A real signer process over a throw-away key store.
 #![allow(dead_code, reason = "each test program uses its part")]
 
+pub mod ca;
 pub mod x509;
 
 use std::fs::Permissions;
@@ -72,6 +73,13 @@ impl Site {
         command.arg("floor").arg("--keystore").arg(self.keystore()).arg("--kek").arg(self.kek());
         command.args(["--by", "Ada", "--reason", "the disk burnt"]).args(words);
         command
+    }
+
+    /// `trstctl-signer allow` with these further words.
+    pub fn allow(&self, words: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_trstctl-signer"));
+        command.arg("allow").args(words).arg("--keystore").arg(self.keystore());
+        command.args(["--by", "Ada", "--reason", "rolled back on purpose"]).output().unwrap()
     }
 
     /// Takes the journal and its head out of the key store, as after a loss.
