@@ -5,7 +5,7 @@ mod keys;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-pub use keys::{Escrow, Generate, Keys, List, Recover, SignerArgs};
+pub use keys::{Check, Escrow, Generate, Keys, List, Recover, SignerArgs};
 
 use crate::commands::Counts;
 

@@ -37,6 +37,14 @@ pub fn wrap(lead: &str, words: &str) -> String {
     lines.join("\n") + "\n"
 }
 
+/// A paragraph in the column behind `lead`; a path that is wider than the column goes on in the next line.
+pub fn column(lead: &str, words: &str) -> String {
+    let width = WIDTH - lead.chars().count();
+    let words: Vec<char> = printable(words).chars().collect();
+    let cut = words.split(|c| c.is_whitespace()).flat_map(|word| word.chunks(width));
+    wrap(lead, &cut.map(|part| part.iter().collect::<String>()).collect::<Vec<_>>().join(" "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod escrow;
 pub mod history;
 pub mod inspect;
+pub mod match_matrix;
 pub mod output;
 pub mod plan;
 pub mod progress;
@@ -18,6 +19,7 @@ pub mod restore;
 pub mod secret;
 pub mod source;
 pub mod words;
+pub mod x509;
 
 use trstctl_formats::{Class, Failure};
 

@@ -18,6 +18,8 @@ pub enum Keys {
     Escrow(Escrow),
     /// Put shares together: to a key file, or only to show that they give the key
     Recover(Recover),
+    /// Before a restore: hold keys, certificates, CRLs and backups against each other
+    Check(Check),
 }
 
 impl Keys {
@@ -28,6 +30,7 @@ impl Keys {
             Keys::Generate(_) => "keys generate",
             Keys::Escrow(_) => "keys escrow",
             Keys::Recover(_) => "keys recover",
+            Keys::Check(_) => "keys check",
         }
     }
 }
@@ -117,4 +120,27 @@ pub struct Recover {
     /// The key must be this one: a KEK's id, or an age recipient
     #[arg(long, value_name = "ID")]
     pub expect: Option<String>,
+}
+
+/// `trstctl-dr keys check`
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Folder of sealed keys and journal, or a copy of it; nothing is written there
+    #[arg(long, value_name = "DIR")]
+    pub keystore: PathBuf,
+    /// The KEK that should open them
+    #[arg(long, value_name = "FILE")]
+    pub kek: PathBuf,
+    /// Certificates of CAs whose keys should be there, PEM or DER; may be repeated
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub ca_certificate: Vec<PathBuf>,
+    /// The newest CRL of each CA, PEM or DER; may be repeated
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub crl: Vec<PathBuf>,
+    /// Some certificates that the CAs issued, PEM or DER; may be repeated
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub leaf: Vec<PathBuf>,
+    /// The program trstctl-signer, which opens the keys [default: beside this program, else in PATH]
+    #[arg(long, value_name = "PATH")]
+    pub signer: Option<PathBuf>,
 }

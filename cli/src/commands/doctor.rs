@@ -165,18 +165,10 @@ fn line(check: &Check) -> String {
         State::NotChecked => "not checked",
     };
     let lead = format!("{state:<STATE_WIDTH$} {:<NAME_WIDTH$}", check.name);
-    let mut words = column(&lead, &check.found);
+    let mut words = text::column(&lead, &check.found);
     if !check.to_do.is_empty() {
         let lead = format!("{:>width$}", "to do: ", width = STATE_WIDTH + 1 + NAME_WIDTH);
-        words.push_str(&column(&lead, &check.to_do));
+        words.push_str(&text::column(&lead, &check.to_do));
     }
     words
-}
-
-/// A paragraph in the column behind `lead`; a path that is wider than the column goes on in the next line.
-fn column(lead: &str, words: &str) -> String {
-    let width = 80 - lead.chars().count();
-    let words: Vec<char> = text::printable(words).chars().collect();
-    let cut = words.split(|c| c.is_whitespace()).flat_map(|word| word.chunks(width));
-    text::wrap(lead, &cut.map(|part| part.iter().collect::<String>()).collect::<Vec<_>>().join(" "))
 }
