@@ -291,6 +291,32 @@ const WRITTEN: &[Written] = &[
         ],
     },
     Written {
+        command: "keys-check",
+        description: &[
+            "The match matrix, to be run before any restore: whether the KEK, the sealed keys, the journal, the CAs' certificates, their CRLs and some of the certificates \
+             that they issued belong together. Each line ends ok, FAILED or not checked; a failed one says what to do next, one that was not checked what would make it checkable. \
+             Nothing is written anywhere.",
+            "This program opens no private key. It runs trstctl-signer --probe, a signer without a socket, over the key store or a copy of it: of each sealed key it reports whether the \
+             KEK opens it (a wrong KEK is named with the one that fits, damage and forgery are told apart), and lets it sign. Keys are checked without a journal too; then it is not known \
+             what they have signed.",
+            "Each CA certificate must find its key. Each CRL must be signed by a CA of the store, and its number must not be above the last that the journal knows: if it is, the journal is \
+             older than what was published, and the line names the floor that it needs. Each leaf must be signed by a CA of the store, and the journal must know its serial.",
+            "Each backup is read to its end and must be authenticated by the audit key; each identity must open it. Neither KEK nor audit key nor identity may lie in the set: every file \
+             is searched for them, raw, in hexadecimal and base64, also inside tar, gzip and zstd.",
+            "Exit status 1 when a line failed; lines that were not checked do not change it, and are counted.",
+        ],
+        examples: &[
+            (
+                "Keys and what they signed:",
+                "trstctl-dr keys check --keystore copy/keys --kek /run/secrets/kek \\\n  --ca-certificate root.crt issuing.crt --crl newest.crl --leaf some.crt",
+            ),
+            (
+                "The same, and the backup set with what should open it:",
+                "trstctl-dr keys check --keystore copy/keys --kek /run/secrets/kek \\\n  --backup copy/events.jsonl.age --key-file /run/secrets/audit.key \\\n  --identity /run/secrets/identity --set copy",
+            ),
+        ],
+    },
+    Written {
         command: "demo",
         description: &[
             "Starts real engines in a throw-away folder, seeds a realistic history, backs up, verifies, refuses a flipped byte, destroys the engines, starts new \

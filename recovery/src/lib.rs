@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod escrow;
 pub mod history;
 pub mod inspect;
+pub mod leak;
 pub mod match_matrix;
 pub mod output;
 pub mod plan;

@@ -140,6 +140,18 @@ pub struct Check {
     /// Some certificates that the CAs issued, PEM or DER; may be repeated
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub leaf: Vec<PathBuf>,
+    /// Backups of the event log: the newest that is authenticated, the newest that is encrypted; may be repeated
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub backup: Vec<PathBuf>,
+    /// The audit signing key, which authenticates backups
+    #[arg(long, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+    /// Private keys that open encrypted backups: age identities, SSH private keys; may be repeated
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub identity: Vec<PathBuf>,
+    /// Files and folders of the backup set: neither KEK nor audit key nor identities may lie in them; may be repeated
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    pub set: Vec<PathBuf>,
     /// The program trstctl-signer, which opens the keys [default: beside this program, else in PATH]
     #[arg(long, value_name = "PATH")]
     pub signer: Option<PathBuf>,

@@ -1,25 +1,35 @@
 //! `trstctl-dr keys check`: the match matrix as a table. This process opens no private key; a child of the signer's does.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde_json::json;
 use trstctl_formats::{Class, Failure};
 use trstctl_recovery::match_matrix::{AtHand, Line, Matrix, Verdict, examine};
+use trstctl_recovery::progress::{Phase, Phases};
 
 use crate::args::Check;
+use crate::commands::Context;
 use crate::outcome::Outcome;
 use crate::text;
 
 /// `trstctl-dr keys check`
-pub fn run(args: Check) -> Outcome {
-    outcome(&examine(&AtHand {
+pub fn run(context: &Context, args: Check) -> Result<Outcome, Failure> {
+    let at_hand = AtHand {
         signer: args.signer.unwrap_or_else(signer),
         keystore: args.keystore,
         kek: args.kek,
         ca_certificates: args.ca_certificate,
         crls: args.crl,
         leaves: args.leaf,
-    }))
+        backups: args.backup,
+        audit_key: args.key_file,
+        identities: args.identity,
+        set: args.set,
+    };
+    let mut phases = Phases::new(Arc::clone(&context.progress));
+    let matrix = examine(&at_hand, &mut phases)?;
+    Ok(outcome(&matrix, phases.into_report()))
 }
 
 /// The signer of the same installation: beside this program, else whichever PATH has.
@@ -29,7 +39,7 @@ fn signer() -> PathBuf {
     beside.filter(|path| path.is_file()).unwrap_or_else(|| name.into())
 }
 
-fn outcome(matrix: &Matrix) -> Outcome {
+fn outcome(matrix: &Matrix, phases: Vec<Phase>) -> Outcome {
     let count = |verdict| matrix.lines.iter().filter(|line| line.verdict == verdict).count();
     let (failed, not_checked) = (count(Verdict::Failed), count(Verdict::NotChecked));
     let mut words: String = matrix.lines.iter().map(line).collect();
@@ -43,6 +53,7 @@ fn outcome(matrix: &Matrix) -> Outcome {
         "kek_id": report.map(|report| &report.kek_id),
         "deployment_id": report.and_then(|report| report.deployment_id.as_ref()),
         "probe": report,
+        "phases": phases,
     });
     Outcome::new(words, result).with_error(failure(&matrix.lines))
 }

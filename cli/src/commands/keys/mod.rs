@@ -24,7 +24,7 @@ pub fn run(context: &Context, keys: Keys) -> Result<Outcome, Failure> {
         Keys::Generate(args) => generate::run(context, &args),
         Keys::Escrow(args) => escrow::run(&args),
         Keys::Recover(args) => recover::run(&args),
-        Keys::Check(args) => Ok(check::run(args)),
+        Keys::Check(args) => check::run(context, args),
     }
 }
 

@@ -1,0 +1,223 @@
+//! Secrets planted in every form and wrapping, and files that would rather not be searched.
+
+use std::io::Write;
+
+use base64::Engine as _;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use super::*;
+use crate::progress::{Phase, Unit};
+
+const SECRET: [u8; 32] = *b"\x00\xfb\xff key of thirty-two byte\x80\x00\x01\xfe\x1f\x8b";
+
+struct Nobody;
+
+impl Progress for Nobody {
+    fn begin(&self, _: &'static str, _: Option<u64>, _: Unit) {}
+    fn done(&self, _: u64) {}
+    fn step(&self, _: &'static str) {}
+    fn end(&self, _: &Phase) {}
+    fn interrupted(&self) -> bool {
+        false
+    }
+}
+
+/// Searches a folder with this one file.
+fn search_in(name: &str, bytes: &[u8], limits: &Limits) -> Searched {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join(name), bytes).unwrap();
+    let sought = [Sought::new(&[0x77; 32]).unwrap(), Sought::new(&SECRET).unwrap()];
+    let searched = search(&[folder.path().to_owned()], &sought, limits, &Nobody).unwrap();
+    assert!(searched.traces.iter().all(|trace| trace.sought == 1), "the other secret is nowhere");
+    searched
+}
+
+/// The one trace of it: as what, in which member.
+#[track_caller]
+fn found(name: &str, bytes: &[u8]) -> (&'static str, String) {
+    let searched = search_in(name, bytes, &Limits::default());
+    let [trace] = &searched.traces[..] else { panic!("{name}: {searched:?}") };
+    assert!(trace.place.file.ends_with(name));
+    (trace.form, trace.place.members.join(" > "))
+}
+
+fn gz(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn zst(bytes: &[u8]) -> Vec<u8> {
+    zstd::encode_all(bytes, 3).unwrap()
+}
+
+/// An archive as `tar` makes it, with a member before and one behind.
+fn tar(name: &str, bytes: &[u8]) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    for (name, bytes) in [("a first", &[1; 700][..]), ("z last", &[2; 512])] {
+        fs::write(folder.path().join(name), bytes).unwrap();
+    }
+    fs::write(path, bytes).unwrap();
+    let mut command = std::process::Command::new("tar");
+    command.arg("-C").arg(folder.path()).args(["-cf", "-", "a first", name, "z last"]);
+    let output = command.output().unwrap();
+    assert!(output.status.success());
+    output.stdout
+}
+
+fn hexadecimal() -> String {
+    SECRET.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn each_form_of_a_secret_is_found_and_named() {
+    let base64 = BASE64_STANDARD.encode(SECRET);
+    let inside = |alphabet: &dyn Fn(&[u8]) -> String, before: usize| {
+        format!("x {} y", alphabet(&[&vec![7; before], &SECRET[..], b"behind"].concat()))
+    };
+    let (standard, url) =
+        (|bytes: &[u8]| BASE64_STANDARD.encode(bytes), |bytes: &[u8]| BASE64_URL_SAFE.encode(bytes));
+    let pem = |text: &str, width: usize| {
+        let lines: Vec<&str> =
+            text.as_bytes().chunks(width).map(|line| std::str::from_utf8(line).unwrap()).collect();
+        format!("-----BEGIN KEY-----\n{}\n-----END KEY-----\n", lines.join("\n"))
+    };
+    for (name, text, form) in [
+        ("hex", hexadecimal(), "hexadecimal"),
+        ("HEX", format!("KEK={}", hexadecimal().to_uppercase()), "hexadecimal"),
+        ("base64", base64.clone(), "base64"),
+        ("base64-1", inside(&standard, 1), "base64"),
+        ("base64-2", inside(&standard, 2), "base64"),
+        ("url", inside(&url, 0), "base64"),
+        ("url-1", inside(&url, 1), "base64"),
+        ("url-2", inside(&url, 2), "base64"),
+        ("pem", pem(&base64, 20), "base64"),
+        ("pem-of-more", pem(&standard(&[&[3; 64][..], &SECRET].concat()), 64), "base64"),
+        ("json", serde_json::to_string(&pem(&base64, 10)).unwrap(), "base64"),
+        (
+            "hex-dump",
+            hexadecimal()
+                .as_bytes()
+                .chunks(4)
+                .map(|two| format!("{} ", String::from_utf8_lossy(two)))
+                .collect(),
+            "hexadecimal",
+        ),
+        ("twice", standard(base64.as_bytes()), "base64 twice"),
+        ("of-hex", standard(format!("{}\n", hexadecimal()).as_bytes()), "base64 of hexadecimal"),
+    ] {
+        assert_eq!(found(name, text.as_bytes()), (form, String::new()), "{name}");
+    }
+    assert_eq!(found("raw", &[&[5; 99][..], &SECRET, &[5; 9]].concat()).0, "raw");
+}
+
+#[test]
+fn a_text_of_its_own_is_found_in_either_case_and_in_base64() {
+    let text = "AGE-SECRET-KEY-1QQQSYQCYQ5RQWZQFPG9SCRGWPUGPZYSNZS23V9CCRYDPK8QARC0S";
+    let sought = [Sought::new(&SECRET).unwrap().or_text(text)];
+    for (content, form) in [
+        (format!("# created\n{text}\n"), "text"),
+        (text.to_lowercase(), "text"),
+        (BASE64_STANDARD.encode(format!("# created\n{text}\n")), "base64 of text"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a"), content).unwrap();
+        let searched = search(&[folder.path().to_owned()], &sought, &Limits::default(), &Nobody).unwrap();
+        assert_eq!(searched.traces.iter().map(|trace| trace.form).collect::<Vec<_>>(), [form]);
+    }
+}
+
+#[test]
+fn a_secret_in_archives_and_compressed_members_is_found_by_file_and_member() {
+    let text = BASE64_STANDARD.encode(SECRET);
+    let member = String::from("etc/kek");
+    let long = format!("{}/kek", "long".repeat(40));
+    for (name, bytes, form, members) in [
+        ("a.tar", tar("etc/kek", &SECRET), "raw", member.clone()),
+        ("a.tar.gz", gz(&tar("etc/kek", text.as_bytes())), "base64", member.clone()),
+        ("a.tar.zst", zst(&tar("etc/kek", &SECRET)), "raw", member.clone()),
+        ("a.zst", zst(hexadecimal().as_bytes()), "hexadecimal", String::new()),
+        ("a.gz", gz(&SECRET), "raw", String::new()),
+        ("two.gz", [gz(&[1; 9]), gz(&SECRET)].concat(), "raw", String::new()),
+        ("two.zst", [zst(&[1; 9]), zst(&SECRET)].concat(), "raw", String::new()),
+        ("gz-in.tar", tar("etc/kek.gz", &gz(&SECRET)), "raw", String::from("etc/kek.gz")),
+        (
+            "in-all.tar",
+            tar("in.tar.gz", &gz(&tar("etc/kek", &zst(&SECRET)))),
+            "raw",
+            String::from("in.tar.gz > etc/kek"),
+        ),
+        ("long.tar", tar(&long, &SECRET), "raw", long.clone()),
+    ] {
+        assert_eq!(found(name, &bytes), (form, members), "{name}");
+    }
+}
+
+#[test]
+fn a_secret_is_found_across_the_border_of_two_pieces_and_behind_much() {
+    for before in [65_536 - 31, 65_536 - 1, 65_536 - 16, 3 * 65_536 - 7] {
+        let bytes = [&vec![4; before], &SECRET[..], &[4; 100]].concat();
+        assert_eq!(found("raw", &bytes).0, "raw");
+        assert_eq!(found("raw.zst", &zst(&bytes)).0, "raw");
+        let text = format!("{}{}", "z".repeat(before), BASE64_STANDARD.encode(SECRET));
+        assert_eq!(found("text.gz", &gz(text.as_bytes())).0, "base64");
+    }
+}
+
+#[test]
+fn a_clean_set_is_clean_and_counted_and_links_are_not_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (set, away) = (folder.path().join("set"), folder.path().join("away"));
+    fs::create_dir_all(set.join("in")).unwrap();
+    fs::write(&away, SECRET).unwrap();
+    std::os::unix::fs::symlink(&away, set.join("link")).unwrap();
+    fs::write(set.join("in/a.tar.gz"), gz(&tar("b", &SECRET[..31]))).unwrap();
+    fs::write(set.join("backup.age"), "age-encryption.org/v1\n…").unwrap();
+    let sought = [Sought::new(&SECRET).unwrap()];
+    let searched = search(&[set], &sought, &Limits::default(), &Nobody).unwrap();
+    assert_eq!((searched.files, searched.encrypted), (2, 1));
+    assert_eq!((searched.traces, searched.unsearched), (Vec::new(), Vec::new()));
+}
+
+#[test]
+fn a_bomb_ends_with_a_finding_and_the_search_goes_on() {
+    let limits = Limits { free_bytes: 1 << 20, ..Limits::default() };
+    let zeros = vec![0; 64 << 20];
+    for (name, bomb) in
+        [("bomb.zst", zst(&zeros)), ("bomb.gz", gz(&gz(&zeros))), ("bomb.tar", tar("bomb.zst", &zst(&zeros)))]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(name), &bomb).unwrap();
+        fs::write(folder.path().join("z"), SECRET).unwrap();
+        let sought = [Sought::new(&SECRET).unwrap()];
+        let searched = search(&[folder.path().to_owned()], &sought, &limits, &Nobody).unwrap();
+        let [unsearched] = &searched.unsearched[..] else { panic!("{name}: {searched:?}") };
+        assert_eq!(unsearched.why, Why::Expands, "{name}");
+        assert!(unsearched.place.to_string().contains("bomb"), "{}", unsearched.place);
+        assert_eq!(searched.traces.len(), 1, "the next file is searched");
+    }
+}
+
+#[test]
+fn what_cannot_be_opened_is_named_and_searched_as_it_is() {
+    let limits = Limits { depth: 2, ..Limits::default() };
+    let why = |bytes: &[u8]| {
+        let searched = search_in("file", bytes, &limits);
+        searched.unsearched.into_iter().map(|unsearched| unsearched.why).collect::<Vec<_>>()
+    };
+    assert_eq!(why(&gz(&gz(&gz(b"deep")))), [Why::TooDeep]);
+    assert_eq!(why(&gz(&gz(b"not too deep"))), []);
+    let cut = |bytes: Vec<u8>| bytes[..bytes.len() - 9].to_vec();
+    assert!(matches!(why(&cut(gz(&[1; 999])))[..], [Why::Broken(_)]));
+    assert!(matches!(why(&cut(zst(&[1; 999])))[..], [Why::Broken(_)]));
+    assert!(matches!(why(&tar("a", &[1; 2000])[..1600])[..], [Why::Broken(_)]));
+    for (kind, first) in [("zip", &b"PK\x03\x04"[..]), ("xz", b"\xfd7zXZ\0"), ("7z", b"7z\xbc\xaf\x27\x1c")] {
+        assert_eq!(why(&[first, &[0; 600]].concat()), [Why::UnknownKind(kind)]);
+        // What is not compressed in it is found all the same.
+        assert_eq!(search_in("file", &[first, &SECRET].concat(), &limits).traces.len(), 1);
+    }
+}
