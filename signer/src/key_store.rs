@@ -9,7 +9,6 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
 use sha2::{Digest as _, Sha256};
 use trstctl_formats::Digest;
 use trstctl_formats::sealed_key::{Kek, KekId, KeyHeader, SealedKey, SealedKeyFault, seal};
@@ -18,6 +17,7 @@ use trstctl_signer_arena::SecretBytes;
 use crate::algorithm::{Algorithm, Purposes};
 use crate::journal::{Facts, KeyFacts};
 use crate::key_id::KeyId;
+use crate::lock::{self, Lock};
 use crate::private_key::{KeyRefused, PrivateKey};
 use crate::x509::Signatory;
 
@@ -353,7 +353,7 @@ impl KeyStore {
     pub fn lock(&self) -> Result<File, KeyFault> {
         let failed = io_fault(&self.folder, "locked");
         let folder = File::open(&self.folder).map_err(&failed)?;
-        flock(&folder, FlockOperation::LockExclusive).map_err(|error| failed(error.into()))?;
+        lock::take(&folder, Lock::Exclusive).map_err(failed)?;
         Ok(folder)
     }
 

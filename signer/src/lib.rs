@@ -14,6 +14,7 @@ mod kek_file;
 mod key_id;
 mod key_store;
 mod keyring;
+mod lock;
 mod note;
 mod private_key;
 mod probe;

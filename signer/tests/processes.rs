@@ -253,3 +253,21 @@ async fn a_kek_file_has_32_bytes_may_be_a_link_and_is_best_read_by_one_user() {
     assert!(!site.check().status.success(), "a missing KEK is never made anew");
     assert!(!site.kek().exists());
 }
+
+#[tokio::test]
+async fn a_lock_that_another_process_does_not_let_go_of_is_not_waited_for_without_end() {
+    let site = Site::new();
+    let signer = site.start("a").await;
+    let mut client = signer.client().await;
+    let made = generate(&mut client, &id(1), Algorithm::P256).await.unwrap();
+    let journal = std::fs::File::open(site.keystore().join("journal")).unwrap();
+    journal.lock().unwrap();
+    let refused = generate(&mut client, &id(2), Algorithm::P256).await.unwrap_err();
+    assert_eq!(refusal(&refused), "unavailable");
+    assert!(refused.message().contains("fuser -v"), "{refused}");
+    assert_eq!(public_key(&mut client, &id(1)).await.unwrap(), made, "what needs no journal is answered");
+    let verify = site.journal_verify();
+    assert!(!verify.status.success() && support::said(&verify).contains("fuser -v"), "{verify:?}");
+    journal.unlock().unwrap();
+    generate(&mut client, &id(2), Algorithm::P256).await.unwrap();
+}

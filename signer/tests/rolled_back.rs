@@ -16,8 +16,9 @@ async fn ca(client: &mut Client) -> (Key, Vec<u8>, Vec<u8>) {
 }
 
 /// A leaf of the root, under this name.
-fn leaf_of_root(key: &Key, root: &[u8], subject: &[u8], serial: u8, name: &str) -> SignCertificateRequest {
-    let tbs = Tbs { subject: support::x509::name(name), ..Tbs::leaf(serial, "Root", key, subject) };
+fn leaf_of_root(key: &Key, root: &[u8], subject: &[u8], serial: &[u8], name: &str) -> SignCertificateRequest {
+    let serial = serial.to_vec();
+    let tbs = Tbs { subject: support::x509::name(name), serial, ..Tbs::leaf(1, "Root", key, subject) };
     leaf_request(key, root, tbs.der())
 }
 
@@ -91,22 +92,26 @@ async fn serials_crl_numbers_and_revocations_do_not_go_back_whichever_signer_is_
 
 #[tokio::test]
 async fn a_signer_killed_while_it_signs_signs_no_serial_and_no_crl_number_twice() {
+    let rounds: u16 = if std::env::var_os("TRSTCTL_TORTURE").is_some() { 500 } else { 20 };
     let site = Site::new();
     let signer = site.start("measure").await;
     let (key, root, subject) = ca(&mut signer.client().await).await;
-    let leaf = |serial, name: &str| leaf_of_root(&key, &root, &subject, serial, name);
-    let list = |number, serials: &[&[u8]]| {
-        crl_request(&key, &root, crl_at(&key, "20260401000000Z", number, serials))
+    let leaf = |serial: u16, name: &str| leaf_of_root(&key, &root, &subject, &serial.to_be_bytes(), name);
+    let list = |number: u16, serials: &[&[u8]]| {
+        let begins = time("20260401000000Z");
+        let tbs = TbsCrl { this_update: begins, ..TbsCrl::new(&key, "Root", &number.to_be_bytes(), serials) };
+        crl_request(&key, &root, tbs.der())
     };
     let begun = std::time::Instant::now();
-    certificate(&mut signer.client().await, leaf(127, "measure")).await.unwrap();
+    certificate(&mut signer.client().await, leaf(0x7000, "measure")).await.unwrap();
     let takes = begun.elapsed();
     signer.kill();
-    for round in 0..20 {
+    for round in 0..rounds {
         let signer = site.start(&format!("r{round}")).await;
         let (mut client, mut crls) = (signer.client().await, signer.crl_client().await);
-        let (serial, number) = (20 + round, 1 + round);
-        let delay = takes * u32::from(round) / 12;
+        let (serial, number) = (0x1000 + round, 0x100 + round);
+        // Later and later behind the start of the requests, until a little behind their end.
+        let delay = takes.mul_f64(1.6 * f64::from(round) / f64::from(rounds));
         let both = async {
             let signed = certificate(&mut client, leaf(serial, "first")).await;
             (signed, sign(&mut crls, list(number, &[])).await)
@@ -115,7 +120,7 @@ async fn a_signer_killed_while_it_signs_signs_no_serial_and_no_crl_number_twice(
         let answered = tokio::select! { both = both => Some(both), () = killed => None };
         signer.kill();
         let journal = std::fs::read_to_string(site.keystore().join("journal")).unwrap();
-        let is_known = journal.contains(&format!("\"serial\":\"{serial:02x}\""));
+        let is_known = journal.contains(&format!("\"serial\":\"{serial:04x}\""));
         assert!(is_known || answered.is_none(), "nothing leaves that the journal does not know");
         let signer = site.start(&format!("s{round}")).await;
         let (mut client, mut crls) = (signer.client().await, signer.crl_client().await);
@@ -141,7 +146,7 @@ async fn many_requests_at_once_are_all_in_the_journal_and_no_serial_twice() {
     // Each serial is asked for by two that mean different certificates.
     let asked = (0..200_u8).map(|number| {
         let (mut client, serial) = (client.clone(), 20 + number / 2);
-        let request = leaf_of_root(&key, &root, &subject, serial, &format!("n{number}"));
+        let request = leaf_of_root(&key, &root, &subject, &[serial], &format!("n{number}"));
         tokio::spawn(async move { certificate(&mut client, request).await })
     });
     let mut signed = 0;

@@ -12,6 +12,7 @@ use trstctl_formats::Digest;
 use super::entry::{Act, Entry};
 use super::facts::Facts;
 use super::head::{Head, HeadFile};
+use crate::lock;
 
 /// Name of the file in the key store's folder.
 const NAME: &str = "journal";
@@ -151,7 +152,7 @@ impl Journal {
             _ => unusable(&path, "opened, for its head")(source),
         })?;
         let mut journal = Self::of(path, file, head_file);
-        let lock = journal.flock(FlockOperation::LockShared)?;
+        let lock = journal.flock(lock::Lock::Shared)?;
         journal.catch_up()?;
         drop(lock);
         Ok(journal)
@@ -220,7 +221,7 @@ impl Journal {
     /// # Errors
     /// Every [`JournalFault`].
     pub fn lock(&mut self) -> Result<Locked<'_>, JournalFault> {
-        let lock = self.flock(FlockOperation::LockExclusive)?;
+        let lock = self.flock(lock::Lock::Exclusive)?;
         self.is_in_its_place()?;
         self.catch_up()?;
         Ok(Locked { journal: self, staged: Vec::new(), _lock: lock })
@@ -366,9 +367,9 @@ impl Journal {
         unusable(&self.path, act)
     }
 
-    fn flock(&self, how: FlockOperation) -> Result<Lock, JournalFault> {
+    fn flock(&self, how: lock::Lock) -> Result<Lock, JournalFault> {
         let file = self.file.try_clone().map_err(self.unusable("locked"))?;
-        flock(&file, how).map_err(|error| self.unusable("locked")(error.into()))?;
+        lock::take(&file, how).map_err(self.unusable("locked"))?;
         Ok(Lock(file))
     }
 }

@@ -216,3 +216,107 @@ fn a_journal_that_is_replaced_by_an_older_one_under_a_running_signer_is_refused(
     }
     assert!(matches!(journal.lock().err(), Some(JournalFault::Shortened { .. })));
 }
+
+fn certificate_signed(serial: u8) -> Act {
+    Act::CertificateSigned {
+        key_id: KeyId::new([1; 16]),
+        serial: hex::encode([serial]).parse().unwrap(),
+        not_after: Timestamp::UNIX_EPOCH,
+        tbs_sha256: hex::encode([serial; 32]),
+        epoch: 1,
+    }
+}
+
+fn crl_signed(number: u64, revoked: &[u8]) -> Act {
+    Act::CrlSigned {
+        key_id: KeyId::new([1; 16]),
+        number,
+        this_update: Timestamp::UNIX_EPOCH,
+        next_update: Timestamp::UNIX_EPOCH,
+        revoked: revoked.iter().map(|serial| hex::encode([*serial]).parse().unwrap()).collect(),
+        tbs_sha256: hex::encode([7; 32]),
+        epoch: 1,
+    }
+}
+
+/// Whether none of these serials can be given to another certificate, and no CRL can have this number.
+fn keeps(journal: &Journal, serials: &[u8], number: u64) -> bool {
+    let authority = &journal.facts().authorities[&KeyId::new([1; 16])];
+    let is_used =
+        |serial: &u8| authority.may_certify(hex::encode([*serial]).parse().unwrap(), &[0; 32]).is_err();
+    serials.iter().all(is_used) && authority.may_follow(number, &[0; 32]).is_err()
+}
+
+/// What a power loss may leave of what was not flushed: any beginning of it, and zeros where blocks were not written.
+fn remains(flushed: &[u8], written: &[u8]) -> Vec<Vec<u8>> {
+    let mut remains = Vec::new();
+    for at in flushed.len()..=written.len() {
+        remains.push(written[..at].to_vec());
+        let (mut end, mut begin) = (written.to_vec(), written.to_vec());
+        end[at..].fill(0);
+        begin[flushed.len()..at].fill(0);
+        remains.extend([end, begin]);
+    }
+    remains
+}
+
+#[test]
+fn whatever_a_power_loss_leaves_no_answered_serial_and_no_crl_number_can_be_used_again() {
+    let (folder, mut journal) = sample();
+    append(&mut journal, certificate_signed(0x10));
+    append(&mut journal, crl_signed(4, &[0x11]));
+    let files = [NAME, head::NAME].map(|name| folder.path().join(name));
+    let [flushed, old_head] = files.each_ref().map(|path| std::fs::read(path).unwrap());
+    let mut locked = journal.lock().unwrap();
+    for act in [certificate_signed(0x20), crl_signed(5, &[0x21])] {
+        locked.stage(Timestamp::UNIX_EPOCH, act).unwrap();
+    }
+    locked.commit().unwrap();
+    drop(locked);
+    let [written, new_head] = files.each_ref().map(|path| std::fs::read(path).unwrap());
+    for left in remains(&flushed, &written) {
+        for (head, answered, number) in
+            [(&old_head, &[0x10, 0x11][..], 4), (&new_head, &[0x10, 0x11, 0x20, 0x21], 5)]
+        {
+            std::fs::write(&files[0], &left).unwrap();
+            std::fs::write(&files[1], head).unwrap();
+            let Ok(mut journal) = Journal::open(folder.path(), Access::Write) else {
+                assert!(head == &new_head && left != written, "refused although nothing answered is missing");
+                continue;
+            };
+            assert!(keeps(&journal, answered, number));
+            assert!(head == &old_head || left == written, "something answered is missing");
+            // It goes on, and what it answers then is kept as well.
+            append(&mut journal, certificate_signed(0x30));
+            let again = Journal::open(folder.path(), Access::Read).unwrap();
+            assert!(keeps(&again, &[answered, &[0x30]].concat(), number));
+        }
+    }
+}
+
+#[test]
+fn a_second_power_loss_while_what_the_first_left_gives_way_loses_nothing_answered() {
+    let (folder, mut journal) = sample();
+    append(&mut journal, certificate_signed(0x10));
+    append(&mut journal, crl_signed(4, &[0x11]));
+    let files = [NAME, head::NAME].map(|name| folder.path().join(name));
+    let [flushed, old_head] = files.each_ref().map(|path| std::fs::read(path).unwrap());
+    append(&mut journal, certificate_signed(0x20));
+    let mut torn = std::fs::read(&files[0]).unwrap();
+    torn[flushed.len()..][..8].fill(0);
+    std::fs::write(&files[0], &torn).unwrap();
+    std::fs::write(&files[1], &old_head).unwrap();
+    append(&mut Journal::open(folder.path(), Access::Write).unwrap(), certificate_signed(0x30));
+    let next = std::fs::read(&files[0]).unwrap();
+    // The new entry reached the disk in part, over the old one; its length may have, or not.
+    for at in flushed.len()..=next.len().min(torn.len()) {
+        for tail in [&torn[at..], &[]] {
+            std::fs::write(&files[0], [&next[..at], tail].concat()).unwrap();
+            std::fs::write(&files[1], &old_head).unwrap();
+            let mut journal = Journal::open(folder.path(), Access::Write).unwrap();
+            assert!(keeps(&journal, &[0x10, 0x11], 4), "byte {at}");
+            append(&mut journal, certificate_signed(0x40));
+            assert!(keeps(&Journal::open(folder.path(), Access::Read).unwrap(), &[0x10, 0x11, 0x40], 4));
+        }
+    }
+}
