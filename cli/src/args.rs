@@ -5,7 +5,7 @@ mod keys;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-pub use keys::{Check, Escrow, Generate, Keys, List, Recover, SignerArgs};
+pub use keys::{Certificate, Check, Crl, Escrow, Generate, Keys, List, Recover, SignerArgs, SigningArgs};
 
 use crate::commands::Counts;
 

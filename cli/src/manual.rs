@@ -204,7 +204,7 @@ const WRITTEN: &[Written] = &[
     Written {
         command: "keys",
         description: &[
-            "list and generate ask trstctl-signer on its Unix socket, so that an operator can look at its keys and make them without the server, as in a recovery. The private keys stay with the signer.",
+            "list, generate, certificate and crl ask trstctl-signer on its Unix socket, so that a CA exists and goes on without the server, as in a recovery. The private keys stay with the signer.",
             "A key whose only copy is lost is lost with all that it opens. escrow and recover keep it with several people, none of whom has it alone.",
         ],
         examples: &[
@@ -247,6 +247,48 @@ const WRITTEN: &[Written] = &[
             (
                 "A key under an id that was agreed on:",
                 "trstctl-dr keys generate --algorithm ed25519 --purpose tree-heads \\\n    --id 6f1c5b9e-0d53-4c7f-9a64-2b8f3f0c9d11",
+            ),
+        ],
+    },
+    Written {
+        command: "keys-certificate",
+        description: &[
+            "Builds the certificate of a CA: version 3, a random serial of 20 bytes, critical basic constraints and key usage (certificate and CRL signing), key identifiers (RFC 7093), valid from five \
+             minutes ago. The signer holds it against its own rules, signs, and remembers the serial. What comes back is written only if it is exactly what was sent and its signature verifies with the issuer's key.",
+            "A root (--root) certifies its own key, --ca. An intermediate (--intermediate) certifies the key --key, signed by --ca, whose certificate is --issuer; both keys are with this signer.",
+            "--subject is written as in RFC 4514, most specific part first, without spaces around commas. Certificates of servers and people are issued by the server, not here. Each run makes a new certificate: \
+             the signer refuses none that is as it must be. Its refusals come out by their word (signer/protocol/signer.proto), and end with exit status 8, or 2 where the arguments are at fault.",
+        ],
+        examples: &[
+            (
+                "A root for ten years, whose intermediates issue no CAs:",
+                "trstctl-dr keys certificate --root --ca 6f1c5b9e-0d53-4c7f-9a64-2b8f3f0c9d11 --path-len 1 \\\n    --subject \"CN=Example Root,O=Example,C=NL\" --output root.pem",
+            ),
+            (
+                "An intermediate below it:",
+                "trstctl-dr keys certificate --intermediate --ca 6f1c5b9e-0d53-4c7f-9a64-2b8f3f0c9d11 --issuer root.pem \\\n    --key 0c0f5d6e-95a5-4b55-8a8e-6f0d7d6b1f10 --subject \"CN=Example Issuing CA,O=Example,C=NL\" --output intermediate.pem",
+            ),
+        ],
+    },
+    Written {
+        command: "keys-crl",
+        description: &[
+            "Builds a complete CRL of the CA whose key is --ca and whose certificate is --issuer. With --previous it goes on from that CRL: its signature is verified first, every entry is taken over with date \
+             and reason, and the number is one more. --revoke adds serials, in hexadecimal as openssl x509 -serial prints them; a reason is one of keyCompromise, cACompromise, affiliationChanged, superseded, \
+             cessationOfOperation, privilegeWithdrawn, aACompromise.",
+            "The output is DER when its name ends in .crl or .der, PEM when it ends in .pem. It is written only if what the signer answers is exactly what was sent and verifies with the CA's certificate.",
+            "The signer remembers every CRL. It refuses a number that is not above the last (crl_number_not_above_last), and a CRL without a serial that was revoked and has not expired (serial_dropped): so an \
+             old --previous, from a backup, makes no revoked certificate valid again. Then name the newest CRL that was published; if it is lost, a greater --number, and what was revoked since with --revoke. \
+             A run without an answer may have used its number: the next one says so, and takes a greater --number.",
+        ],
+        examples: &[
+            (
+                "The first CRL of a CA, with none revoked:",
+                "trstctl-dr keys crl --ca 6f1c5b9e-0d53-4c7f-9a64-2b8f3f0c9d11 --issuer root.pem --days 30 --output root-1.crl",
+            ),
+            (
+                "The next one, with one certificate more:",
+                "trstctl-dr keys crl --ca 6f1c5b9e-0d53-4c7f-9a64-2b8f3f0c9d11 --issuer root.pem --previous root-1.crl \\\n    --revoke 4A31C0:keyCompromise --days 30 --output root-2.crl",
             ),
         ],
     },

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
-use trstctl_recovery::authority::{Algorithm, Purpose};
+use trstctl_recovery::authority::{Algorithm, Purpose, Revocation};
 use uuid::Uuid;
 
 /// `trstctl-dr keys`
@@ -14,6 +14,10 @@ pub enum Keys {
     List(List),
     /// Have the signer make a key
     Generate(Generate),
+    /// Have the signer sign the certificate of a CA
+    Certificate(Certificate),
+    /// Have the signer sign the next CRL of a CA
+    Crl(Crl),
     /// Split a KEK or an age identity into shares for custodians
     Escrow(Escrow),
     /// Put shares together: to a key file, or only to show that they give the key
@@ -28,6 +32,8 @@ impl Keys {
         match self {
             Keys::List(_) => "keys list",
             Keys::Generate(_) => "keys generate",
+            Keys::Certificate(_) => "keys certificate",
+            Keys::Crl(_) => "keys crl",
             Keys::Escrow(_) => "keys escrow",
             Keys::Recover(_) => "keys recover",
             Keys::Check(_) => "keys check",
@@ -66,6 +72,90 @@ pub struct Generate {
     /// Where the signer is.
     #[command(flatten)]
     pub signer: SignerArgs,
+}
+
+/// `trstctl-dr keys certificate`
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("kind").required(true).args(["root", "intermediate"])))]
+pub struct Certificate {
+    /// Of a root: signed by its own key
+    #[arg(long)]
+    pub root: bool,
+    /// Of an intermediate: signed by another CA
+    #[arg(long, requires_all = ["issuer", "key"])]
+    pub intermediate: bool,
+    /// The key that signs: the root's own, or the issuer's
+    #[arg(long, value_name = "ID")]
+    pub ca: Uuid,
+    /// The issuer's certificate, PEM or DER
+    #[arg(long, value_name = "FILE", conflicts_with = "root")]
+    pub issuer: Option<PathBuf>,
+    /// The intermediate's own key
+    #[arg(long, value_name = "ID", conflicts_with = "root")]
+    pub key: Option<Uuid>,
+    /// The CA's name as RFC 4514 writes it, such as "CN=Example Root,O=Example,C=NL"
+    #[arg(long, value_name = "NAME")]
+    pub subject: String,
+    /// Valid for so many days [default: 3653 for a root; 1826 for an intermediate, but not longer than its issuer]
+    #[arg(long, value_name = "N", value_parser = days())]
+    pub days: Option<u32>,
+    /// How many CAs may follow it [default: any number for a root, 0 for an intermediate]
+    #[arg(long, value_name = "N")]
+    pub path_len: Option<u8>,
+    /// Write the certificate to this new file, as PEM
+    #[arg(long, short, value_name = "FILE")]
+    pub output: PathBuf,
+    /// How it is asked for.
+    #[command(flatten)]
+    pub signing: SigningArgs,
+}
+
+/// `trstctl-dr keys crl`
+#[derive(Debug, Args)]
+pub struct Crl {
+    /// The key of the CA
+    #[arg(long, value_name = "ID")]
+    pub ca: Uuid,
+    /// The certificate of the CA, PEM or DER
+    #[arg(long, value_name = "FILE")]
+    pub issuer: PathBuf,
+    /// Go on from this CRL, PEM or DER: take over every entry, and the number after its
+    #[arg(long, value_name = "FILE")]
+    pub previous: Option<PathBuf>,
+    /// Revoke the certificate of this serial (hexadecimal), for a reason such as keyCompromise; may be repeated
+    #[arg(long, value_name = "SERIAL[:REASON]")]
+    pub revoke: Vec<Revocation>,
+    /// Give it this number [default: one more than the previous, 1 without one]
+    #[arg(long, value_name = "N")]
+    pub number: Option<u64>,
+    /// The next CRL is due in so many days
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = days())]
+    pub days: u32,
+    /// Write the CRL to this new file: as DER when it ends in .crl or .der, as PEM when it ends in .pem
+    #[arg(long, short, value_name = "FILE")]
+    pub output: PathBuf,
+    /// How it is asked for.
+    #[command(flatten)]
+    pub signing: SigningArgs,
+}
+
+/// What commands that have something signed share.
+#[derive(Debug, Args)]
+pub struct SigningArgs {
+    /// Replace the output if it exists
+    #[arg(long)]
+    pub force: bool,
+    /// Fencing number of the request [default: the newest that the signer knows]
+    #[arg(long, value_name = "N")]
+    pub epoch: Option<u64>,
+    /// Where the signer is.
+    #[command(flatten)]
+    pub signer: SignerArgs,
+}
+
+/// A hundred years are enough.
+fn days() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=36_525)
 }
 
 fn algorithm() -> impl TypedValueParser<Value = Algorithm> {

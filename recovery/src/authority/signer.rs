@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use tonic::{Response, Status};
 use trstctl_formats::{Class, Digest, Failure};
-use trstctl_signer_protocol::v1::{GenerateKeyRequest, HealthRequest, HealthResponse, ListKeysRequest};
+use trstctl_signer_protocol::v1::{
+    CertificateKind, GenerateKeyRequest, HealthRequest, HealthResponse, ListKeysRequest, PublicKeyRequest,
+    SignCertificateRequest, SignCrlRequest,
+};
 use trstctl_signer_protocol::{self as protocol, Client, ConnectError, REFUSAL};
 use uuid::Uuid;
 
@@ -53,11 +56,7 @@ impl Signer {
     /// # Errors
     /// Nobody answers there, or this user may not connect: `unreachable`.
     pub async fn connect(socket: &Path) -> Result<Self, Failure> {
-        let connected = tokio::time::timeout(CONNECT_TIME, protocol::connect(socket)).await;
-        let client = match connected {
-            Ok(client) => client.map_err(|error| not_connected(&error))?,
-            Err(_) => return Err(silent(socket, CONNECT_TIME)),
-        };
+        let client = connected(socket, protocol::connect(socket)).await?;
         Ok(Self { socket: socket.to_owned(), client })
     }
 
@@ -98,6 +97,60 @@ impl Signer {
     }
 }
 
+impl Signer {
+    /// One key.
+    pub(super) async fn key(&mut self, id: Uuid) -> Result<Key, Failure> {
+        let request = PublicKeyRequest { key_id: id.to_string() };
+        answer(&self.socket, self.client.public_key(request)).await?.try_into()
+    }
+
+    /// Has it sign a certificate with the key of this id. The answer is not checked.
+    pub(super) async fn sign_certificate(
+        &mut self,
+        id: Uuid,
+        kind: CertificateKind,
+        tbs: &[u8],
+        issuer: &[u8],
+        epoch: Option<u64>,
+    ) -> Result<Vec<u8>, Failure> {
+        let request = SignCertificateRequest {
+            key_id: id.to_string(),
+            tbs: tbs.to_vec(),
+            issuer_certificate: issuer.to_vec(),
+            epoch: self.epoch(epoch).await?,
+            kind: kind.into(),
+            usages: Vec::new(),
+        };
+        Ok(answer(&self.socket, self.client.sign_certificate(request)).await?.certificate)
+    }
+
+    /// Has it sign a CRL with the key of this id. The answer is not checked.
+    pub(super) async fn sign_crl(
+        &mut self,
+        id: Uuid,
+        tbs: &[u8],
+        issuer: &[u8],
+        epoch: Option<u64>,
+    ) -> Result<Vec<u8>, Failure> {
+        let request = SignCrlRequest {
+            key_id: id.to_string(),
+            tbs: tbs.to_vec(),
+            issuer_certificate: issuer.to_vec(),
+            epoch: self.epoch(epoch).await?,
+        };
+        let mut client = connected(&self.socket, protocol::connect_for_crls(&self.socket)).await?;
+        Ok(answer(&self.socket, client.sign_crl(request)).await?.crl)
+    }
+
+    /// The epoch that was chosen, else the newest that it knows: whoever asks by hand is no older leader.
+    async fn epoch(&mut self, chosen: Option<u64>) -> Result<u64, Failure> {
+        match chosen {
+            Some(epoch) => Ok(epoch),
+            None => Ok(self.health().await?.epoch),
+        }
+    }
+}
+
 impl From<HealthResponse> for Health {
     fn from(health: HealthResponse) -> Self {
         Self {
@@ -110,6 +163,17 @@ impl From<HealthResponse> for Health {
             epoch: health.epoch,
             degraded: health.degraded,
         }
+    }
+}
+
+/// A client, within the deadline.
+async fn connected<T>(
+    socket: &Path,
+    connecting: impl Future<Output = Result<T, ConnectError>>,
+) -> Result<T, Failure> {
+    match tokio::time::timeout(CONNECT_TIME, connecting).await {
+        Ok(client) => client.map_err(|error| not_connected(&error)),
+        Err(_) => Err(silent(socket, CONNECT_TIME)),
     }
 }
 
@@ -214,6 +278,43 @@ fn advice(word: &str) -> (Class, &'static str) {
         "unavailable" => (
             Class::Refused,
             "See what the signer says on its standard error: its disk may be full or not writable. Then ask again.",
+        ),
+        "older_epoch" => (
+            Class::Refused,
+            "Leave out --epoch: then the newest epoch that the signer knows is taken. A leader of the control plane that gets this must stop.",
+        ),
+        "crl_number_not_above_last" => (
+            Class::Refused,
+            "Name the newest CRL that was published with --previous. Where it is lost, or an earlier run had no answer, choose a --number above the last, and --revoke what was revoked since.",
+        ),
+        "serial_dropped" => (
+            Class::Refused,
+            "Name the newest CRL that was published with --previous; what it lacks, --revoke.",
+        ),
+        "no_floor" => (
+            Class::Refused,
+            "The journal was begun anew and does not know this CA's past: tell it with trstctl-signer floor --ca ID --crl-number N [--serials FILE].",
+        ),
+        "bad_entry" => (
+            Class::Refused,
+            "Correct what the message names. A revocation that is yet to come means that this host's clock is behind that of the previous CRL.",
+        ),
+        "bad_issuer" | "wrong_issuer" => (
+            Class::Refused,
+            "--issuer must be the certificate of the key that --ca names, and be allowed to sign this.",
+        ),
+        "bad_validity" => (
+            Class::Refused,
+            "Choose --days so that what is signed ends within its issuer's validity, and compare the clocks of this host and the signer's.",
+        ),
+        "bad_name" => (Class::Refused, "Choose another --subject: no CA has the name of its issuer."),
+        "wrong_constraints" => (
+            Class::Refused,
+            "Choose a --path-len below that of the issuer's certificate; with 0 there, it issues no CA.",
+        ),
+        "serial_used" => (
+            Class::Refused,
+            "Run the same command again: it chooses another serial at random. Twice is no chance: find out what else signs with this key.",
         ),
         _ => (Class::Refused, "signer/protocol/signer.proto says what each word means."),
     }

@@ -1,20 +1,24 @@
 //! `trstctl-dr keys`.
 
+mod certificate;
 mod check;
+mod crl;
 mod escrow;
 mod generate;
 mod list;
 mod recover;
 
-use std::path::PathBuf;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use trstctl_formats::key_share::Secret;
 use trstctl_formats::{Class, Failure};
 use trstctl_recovery::authority::Key;
+use trstctl_recovery::output::{self, Existing, Output};
 
 use super::Context;
-use crate::args::{Keys, SignerArgs};
+use crate::args::{Keys, SignerArgs, SigningArgs};
 use crate::outcome::Outcome;
 
 /// Runs one of them.
@@ -22,6 +26,8 @@ pub fn run(context: &Context, keys: Keys) -> Result<Outcome, Failure> {
     match keys {
         Keys::List(args) => list::run(context, &args),
         Keys::Generate(args) => generate::run(context, &args),
+        Keys::Certificate(args) => certificate::run(context, &args),
+        Keys::Crl(args) => crl::run(context, args),
         Keys::Escrow(args) => escrow::run(&args),
         Keys::Recover(args) => recover::run(&args),
         Keys::Check(args) => check::run(context, args),
@@ -41,6 +47,18 @@ fn socket(context: &Context, args: &SignerArgs) -> Result<PathBuf, Failure> {
         let hint = "Name it with --socket PATH, or set TRSTCTL_SIGNER_SOCKET; it is what trstctl-signer was started with.";
         Failure::new(Class::Usage, "nobody says on which socket the signer listens", hint)
     })
+}
+
+/// Where what the signer signs goes. Made before it is asked, so that nothing is signed in vain.
+fn signed_output(path: &Path, args: &SigningArgs) -> Result<Output, Failure> {
+    let existing = if args.force { Existing::Replace } else { Existing::Refuse };
+    Output::create(path, existing)
+}
+
+/// Writes it, to disk.
+fn write_signed(mut output: Output, path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    output.write_all(bytes).map_err(|error| output::failed(&path.display().to_string(), &error))?;
+    output.publish().map(|_| ())
 }
 
 /// A key in a JSON object.
