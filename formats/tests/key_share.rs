@@ -174,6 +174,20 @@ fn spaces_hyphens_and_case_do_not_matter() {
 }
 
 #[test]
+fn share_has_one_spelling_whatever_stands_in_the_bits_after_its_last_byte() {
+    use bech32::primitives::iter::Fe32IterExt as _;
+    let text = parsed(KEK_SHARES)[0].text();
+    let letters: Vec<_> = text[3..79].chars().map(|c| bech32::Fe32::from_char(c).unwrap()).collect();
+    for bit in [1, 2, 4, 8] {
+        let mut letters = letters.clone();
+        letters[75] = bech32::Fe32::try_from(letters[75].to_u8() ^ bit).unwrap();
+        let hrp = bech32::Hrp::parse("TK").unwrap();
+        let typed: String = letters.into_iter().with_checksum::<bech32::Bech32>(&hrp).chars().collect();
+        assert_eq!(Share::parse(&typed).unwrap_err(), ShareFault::NotAShare);
+    }
+}
+
+#[test]
 fn shares_of_another_key_or_of_another_splitting_are_told_apart() {
     let (shares, again) = (split_anew(&kek(), 5, 3), split_anew(&kek(), 5, 3));
     let other = split_anew(&Secret::new(Kind::Kek, &[7; 32]).unwrap(), 5, 3);

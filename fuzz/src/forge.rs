@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use bech32::primitives::iter::Fe32IterExt as _;
+use bech32::{Bech32, Fe32, Hrp};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use memchr::memmem;
 use sha2::{Digest as _, Sha256};
@@ -61,6 +63,20 @@ pub fn sealed_key(file: &[u8]) -> Vec<u8> {
         file[120..124].copy_from_slice(&(n as u32).to_le_bytes());
     }
     checksum(&file)
+}
+
+/// A share of the kind that a line begins with, with what follows as its content, however short or long, and the right checksum.
+pub fn key_share(line: &str) -> String {
+    const BITS: usize = 380;
+    const ALPHABET: &str = "QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L";
+    let line = line.to_ascii_uppercase();
+    let prefix = if line.starts_with("TI") { "TI" } else { "TK" };
+    let content = line.chars().skip(3).filter_map(|letter| ALPHABET.find(letter));
+    let values = content.chain(std::iter::repeat(0)).take(BITS / 5);
+    let fields = values.map(|value| Fe32::try_from(value as u8).expect("there are 32 letters"));
+    let hrp = Hrp::parse_unchecked(prefix);
+    let characters = fields.with_checksum::<Bech32>(&hrp).chars();
+    characters.collect::<String>().to_ascii_uppercase()
 }
 
 fn mac(label: &str, message: &[u8]) -> String {

@@ -18,8 +18,8 @@ pub use corpus::{Corpus, folder};
 pub use finding::Finding;
 pub use run::{Budget, Run, Stats, replay};
 pub use targets::{
-    Outcome, container, header, manifest, migrations, nats_connection, projection, record_v1, record_v2,
-    sealed_key, stored_message, trailer, tree_head, whole_v1, whole_v2,
+    Outcome, container, header, key_share, manifest, migrations, nats_connection, projection, record_v1,
+    record_v2, sealed_key, stored_message, trailer, tree_head, whole_v1, whole_v2,
 };
 
 /// A fuzz target.
@@ -39,6 +39,7 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     Target { name: "container", run: container, dictionary: "container", rounds: 60_000 },
     Target { name: "header", run: header, dictionary: "backup", rounds: 1_000_000 },
+    Target { name: "key_share", run: key_share, dictionary: "key_share", rounds: 10_000 },
     Target { name: "manifest", run: manifest, dictionary: "migrations", rounds: 3_000 },
     Target { name: "migrations", run: migrations, dictionary: "migrations", rounds: 8_000 },
     Target { name: "nats_connection", run: nats_connection, dictionary: "nats", rounds: 150_000 },

@@ -33,6 +33,7 @@ macro_rules! targets {
 targets!(
     container,
     header,
+    key_share,
     manifest,
     migrations,
     nats_connection,

@@ -232,6 +232,23 @@ fn sealed_keys(seeds: &mut Seeds) {
     }
 }
 
+fn key_shares(seeds: &mut Seeds) {
+    for kind in ["kek-3-of-5", "identity-2-of-3"] {
+        let path = folder().join(format!("../formats/tests/vectors/key-share/{kind}.txt"));
+        let shares = fs::read_to_string(path).unwrap();
+        seeds.add("key_share", kind, shares.as_bytes());
+        for (index, share) in shares.lines().enumerate() {
+            seeds.add("key_share", &format!("{kind}-{}", index + 1), share.as_bytes());
+        }
+        let first = shares.lines().next().unwrap();
+        let grouped =
+            first.as_bytes().chunks(5).map(<[u8]>::to_ascii_lowercase).collect::<Vec<_>>().join(&b'-');
+        seeds.add("key_share", &format!("{kind}-grouped-in-lower-case"), &grouped);
+        seeds.add("key_share", &format!("{kind}-mistyped"), first.replacen('Z', "2", 1).as_bytes());
+        seeds.add("key_share", &format!("{kind}-cut-off"), &first.as_bytes()[..80]);
+    }
+}
+
 fn all() -> Seeds {
     let mut seeds = Seeds::default();
     lines_of_vectors(&mut seeds);
@@ -240,6 +257,7 @@ fn all() -> Seeds {
     history(&mut seeds);
     migrations(&mut seeds);
     sealed_keys(&mut seeds);
+    key_shares(&mut seeds);
     seeds
 }
 

@@ -2,6 +2,7 @@
 
 mod container;
 mod header;
+mod key_share;
 mod manifest;
 mod migrations;
 mod nats_connection;
@@ -19,6 +20,7 @@ use std::borrow::Cow;
 
 pub use container::container;
 pub use header::header;
+pub use key_share::key_share;
 pub use manifest::manifest;
 pub use migrations::migrations;
 pub use nats_connection::nats_connection;
