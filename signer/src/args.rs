@@ -41,6 +41,9 @@ pub struct Serve {
     /// User that may connect, besides this one; may be repeated
     #[arg(long, value_name = "N", env = "TRSTCTL_SIGNER_ALLOW_UID", value_delimiter = ',')]
     pub allow_uid: Vec<u32>,
+    /// User to become before anything is read, when root starts the signer; keys, KEK and socket must be its own
+    #[arg(long, value_name = "NAME", env = "TRSTCTL_SIGNER_USER")]
+    pub user: Option<String>,
     /// Refuse to start where the kernel lacks a protection, instead of saying so
     #[arg(long, env = "TRSTCTL_SIGNER_REQUIRE_HARDENING")]
     pub require_hardening: bool,

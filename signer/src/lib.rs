@@ -26,14 +26,18 @@ mod service;
 mod signing;
 mod socket;
 mod tree_head;
+mod turns;
+mod user;
 mod writer;
 mod x509;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use args::{Cli, Command, JournalArgs, JournalCommand};
-use journal::{Access, Journal, JournalFault};
+use args::{Cli, Command, JournalArgs, JournalCommand, Serve};
+use journal::{Journal, JournalFault};
+use rustix::fs::Access;
+use user::User;
 
 /// Why a command ended; said once, to whoever started the process.
 #[derive(Debug, thiserror::Error)]
@@ -56,12 +60,21 @@ pub enum Fault {
     /// Leave.
     #[error(transparent)]
     NotAllowed(#[from] allow::NotAllowed),
+    /// The user that it should run as.
+    #[error(transparent)]
+    User(#[from] user::UserFault),
     /// The socket.
     #[error(transparent)]
     Socket(#[from] socket::SocketFault),
     /// The kernel lacks what `--require-hardening` asks for.
     #[error("this kernel cannot protect the signer as --require-hardening asks for: {}", .0.join("; "))]
     Unprotected(Vec<String>),
+    /// The thread that writes is gone.
+    #[error(
+        "a fault of the program, said above, ended the thread that writes the journal: nothing was signed since. Start the signer again; it \
+         reads what is durable"
+    )]
+    WriterEnded,
     /// The connections.
     #[error("the connections cannot be served: {0}")]
     Transport(#[from] tonic::transport::Error),
@@ -81,14 +94,28 @@ pub fn run(cli: Cli) -> Result<ExitCode, Fault> {
         (Some(Command::Rewrap(args)), _) => rewrap::run(&args),
         (Some(Command::Floor(args)), _) => floor::run(&args),
         (Some(Command::Allow(args)), _) => allow::run(args),
-        (None, Some(args)) if args.probe => probe::run(&args),
-        (None, Some(serve)) => serve::run(&serve),
+        (None, Some(args)) => {
+            become_its_user(&args)?;
+            if args.probe { probe::run(&args) } else { serve::run(&args) }
+        }
         (None, None) => unreachable!("without a command, serving's arguments are required"),
     }
 }
 
+/// Gives up root where a user is named, and sees that this user reaches what it needs.
+fn become_its_user(args: &Serve) -> Result<(), Fault> {
+    let Some(name) = &args.user else { return Ok(()) };
+    let user = User::named(name)?;
+    let serves = !args.check && !args.probe;
+    user.become_it(args.socket.as_deref().filter(|_| serves))?;
+    let to_read = Access::READ_OK | Access::EXEC_OK;
+    let (act, needs) = if serves { ("write to", to_read | Access::WRITE_OK) } else { ("read", to_read) };
+    user.may(act, &args.keystore, needs)?;
+    Ok(user.may("read", &args.kek, Access::READ_OK)?)
+}
+
 fn verify(args: &JournalArgs) -> Result<ExitCode, Fault> {
-    let journal = Journal::open(&args.keystore, Access::Read)?;
+    let journal = Journal::open(&args.keystore, journal::Access::Read)?;
     let (entries, keys) = (journal.entries(), journal.facts().keys.len());
     writeln!(io::stdout(), "The journal holds. Entries: {entries}; keys: {keys}; head: {}.", journal.head())?;
     Ok(ExitCode::SUCCESS)

@@ -1,6 +1,7 @@
 //! Opens everything, then answers until it is told to stop.
 
 use std::io::{self, Write};
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use crate::keyring::{Keyring, Opening};
 use crate::seccomp;
 use crate::service::Service;
 use crate::socket::{Allowed, Socket};
+use crate::turns::{self, Turns};
 use crate::writer::Writer;
 
 /// What a request of this service may have, in bytes.
@@ -33,6 +35,9 @@ const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::fro
 
 /// Calls under way at a stop get so long.
 const DRAIN: Duration = Duration::from_secs(5);
+
+/// What a connection may send before it is read, in bytes: calls that wait for their turn hold no more.
+const WINDOW_BYTES: u32 = 128 << 10;
 
 /// Calls at once on one connection.
 const MAX_STREAMS: u32 = 64;
@@ -51,7 +56,8 @@ pub(crate) fn run(args: &Serve) -> Result<ExitCode, Fault> {
     let socket = Socket::bind(path, &allowed)?;
     // Before the first thread: it covers those that are started behind it.
     lacking.extend(hardening::confine(&args.keystore, socket.folder()));
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(threads()).enable_all().build()?;
     let shared = keyring.shared();
     let (writer, thread) = Writer::start(keyring)?;
     // Behind the last thread: it allows no other.
@@ -61,12 +67,18 @@ pub(crate) fn run(args: &Serve) -> Result<ExitCode, Fault> {
     }
     say(&lacking);
     say(&shared.findings());
-    let service = Service::new(writer, shared, lacking);
-    runtime.block_on(answer(&socket, allowed, service))?;
+    let service = Service::new(writer.clone(), shared, lacking);
+    runtime.block_on(answer(&socket, allowed, service, writer))?;
     // The last sender went with the service; what the thread has begun, it ends.
     runtime.shutdown_background();
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    thread.join().map_err(|_| Fault::WriterEnded)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// As many as the processor runs, and more than CRLs keep busy: the next call is answered meanwhile.
+fn threads() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    cores.max(turns::AT_ONCE + 1)
 }
 
 /// Tells who started the process what is not as it should be.
@@ -87,7 +99,8 @@ fn checked(keyring: &Keyring) -> Result<ExitCode, Fault> {
     Ok(if unreadable == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn answer(socket: &Socket, allowed: Allowed, service: Service) -> Result<(), Fault> {
+/// Answers until it is told to stop, or `writer` ended.
+async fn answer(socket: &Socket, allowed: Allowed, service: Service, writer: Writer) -> Result<(), Fault> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -96,13 +109,15 @@ async fn answer(socket: &Socket, allowed: Allowed, service: Service) -> Result<(
         CrlSignerServer::from_arc(Arc::clone(&service)).max_decoding_message_size(MAX_CRL_MESSAGE_BYTES);
     let service = SignerServer::from_arc(service).max_decoding_message_size(MAX_REQUEST_BYTES);
     let server = Server::builder()
+        .initial_connection_window_size(WINDOW_BYTES)
+        .initial_stream_window_size(WINDOW_BYTES)
         .max_concurrent_streams(MAX_STREAMS)
         .http2_keepalive_interval(Some(KEEP_ALIVE.0))
         .http2_keepalive_timeout(Some(KEEP_ALIVE.1))
         .max_connection_age(CONNECTION_AGE.0)
         .max_connection_age_grace(CONNECTION_AGE.1)
         .add_service(service)
-        .add_service(crls)
+        .add_service(Turns::new(crls))
         .serve_with_incoming_shutdown(socket.accept(allowed)?, async {
             // A dropped sender means the same.
             let _ = stopped.await;
@@ -112,11 +127,38 @@ async fn answer(socket: &Socket, allowed: Allowed, service: Service) -> Result<(
         ended = &mut server => return Ok(ended?),
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        () = writer.ended() => {}
     }
     let _ = stop.send(());
     match tokio::time::timeout(DRAIN, server).await {
         Ok(ended) => Ok(ended?),
         // Whoever is silent does not keep the signer from stopping.
         Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keyring::Shared;
+
+    #[test]
+    fn a_signer_whose_writer_ended_by_a_fault_stops_and_says_so() {
+        let folder = tempfile::TempDir::new_in("/tmp").unwrap();
+        let allowed = Allowed::new([]).unwrap();
+        let socket = Socket::bind(&folder.path().join("run/s"), &allowed).unwrap();
+        let (writer, thread) = Writer::on_thread(|waiting| {
+            drop(waiting);
+            std::panic::resume_unwind(Box::new("a fault"));
+        })
+        .unwrap();
+        let service = Service::new(writer.clone(), Arc::new(Shared::default()), Vec::new());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let answered = runtime.block_on(async {
+            tokio::time::timeout(Duration::from_secs(60), answer(&socket, allowed, service, writer)).await
+        });
+        assert!(answered.expect("it stops by itself").is_ok());
+        let ended = thread.join().map_err(|_| Fault::WriterEnded).unwrap_err();
+        assert!(ended.to_string().contains("nothing was signed since"), "{ended}");
     }
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
 use tonic::{Code, Request, Response, Status};
 use trstctl_signer_protocol::v1::signer_server::Signer;
 use trstctl_signer_protocol::v1::{
@@ -30,17 +29,12 @@ pub struct Service {
     shared: Arc<Shared>,
     /// What this process lacks, a sentence each.
     degraded: Vec<String>,
-    /// CRLs that are read and signed at once: each takes some ten megabytes of memory, and a thread that serves.
-    pub(crate) crls: Semaphore,
 }
-
-/// How many CRLs may be.
-const CRLS_AT_ONCE: usize = 2;
 
 impl Service {
     /// A service over these keys.
     pub fn new(writer: Writer, shared: Arc<Shared>, degraded: Vec<String>) -> Self {
-        Self { writer, shared, degraded, crls: Semaphore::new(CRLS_AT_ONCE) }
+        Self { writer, shared, degraded }
     }
 
     /// An open key; one that is unknown is looked for in the store once more.
@@ -174,7 +168,12 @@ pub(crate) fn bad(what: &str) -> Status {
 }
 
 fn of_busy(busy: &Busy) -> Status {
-    refused(Code::Unavailable, "unavailable", busy.to_string())
+    unavailable(busy.to_string())
+}
+
+/// It may go better later.
+pub(crate) fn unavailable(why: String) -> Status {
+    refused(Code::Unavailable, "unavailable", why)
 }
 
 pub(crate) fn of_fault(fault: &KeyringFault) -> Status {

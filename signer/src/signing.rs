@@ -41,7 +41,6 @@ impl Service {
 #[tonic::async_trait]
 impl CrlSigner for Service {
     async fn sign_crl(&self, request: Request<SignCrlRequest>) -> Result<Response<SignCrlResponse>, Status> {
-        let _turn = self.crls.acquire().await.map_err(|_| bad("the signer is stopping"))?;
         let request = request.into_inner();
         let key = self.key(&request.key_id).await?;
         may_sign(&key, Purpose::Crls)?;

@@ -18,14 +18,14 @@ use crate::note::Note;
 const QUEUED: usize = 256;
 
 /// What it is asked to do.
-enum Job {
+pub(crate) enum Job {
     Generate(KeyId, Algorithm, Purposes, oneshot::Sender<Result<Arc<OpenKey>, KeyringFault>>),
     Note(Note, Noted),
     LookAgain(oneshot::Sender<Result<(), KeyringFault>>),
 }
 
 /// Where a note is answered.
-type Noted = oneshot::Sender<Result<(), KeyringFault>>;
+pub(crate) type Noted = oneshot::Sender<Result<(), KeyringFault>>;
 
 /// Where jobs are left. When the last clone is dropped, the thread ends what waits, and itself.
 #[derive(Clone)]
@@ -50,10 +50,20 @@ impl Writer {
     /// # Errors
     /// When the operating system starts none.
     pub fn start(keyring: Keyring) -> std::io::Result<(Self, JoinHandle<()>)> {
+        Self::on_thread(move |waiting| work(keyring, waiting))
+    }
+
+    pub(crate) fn on_thread(
+        work: impl FnOnce(mpsc::Receiver<Job>) + Send + 'static,
+    ) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (jobs, waiting) = mpsc::channel(QUEUED);
-        let thread =
-            std::thread::Builder::new().name("writer".into()).spawn(move || work(keyring, waiting))?;
+        let thread = std::thread::Builder::new().name("writer".into()).spawn(move || work(waiting))?;
         Ok((Self { jobs }, thread))
+    }
+
+    /// Waits until the thread takes no more jobs: while there are senders, only a fault ends it.
+    pub async fn ended(&self) {
+        self.jobs.closed().await;
     }
 
     /// Makes a key: [`Keyring::generate`].

@@ -8,15 +8,49 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use support::{Site, id};
-use tonic::Code;
-use trstctl_signer_protocol::v1::{HealthRequest, ProbeRequest};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use support::{Signer, Site, id, refusal};
+use tonic::client::Grpc;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::transport::Endpoint;
+use tonic::{Code, Request};
+use tonic_prost::ProstCodec;
+use trstctl_signer_protocol::v1::{HealthRequest, ProbeRequest, SignCrlRequest, SignCrlResponse};
 
 /// More than the signer serves at once, and than wait to be.
 const SILENT: usize = 800;
 
 /// Greatest memory that the signer may have used, in KiB.
 const MAX_MEMORY_KIB: u64 = 128 << 10;
+
+/// CRLs at once, of the greatest length: read all at once, they would take more than twice that.
+const CRLS: usize = 40;
+
+/// Many more connections than are served, or may be.
+const CONNECTIONS: u64 = 10_000;
+
+/// The most memory that the signer ever used, in KiB.
+fn peak_kib(signer: &Signer) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", signer.child.id())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    peak.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// Asks for Health again and again until `until` is done; the longest that it took.
+async fn health_meanwhile<T>(signer: &Signer, until: impl Future<Output = T>) -> (T, Duration) {
+    let mut client = signer.client().await;
+    let mut longest = Duration::ZERO;
+    tokio::pin!(until);
+    loop {
+        let begun = Instant::now();
+        client.health(HealthRequest {}).await.unwrap();
+        longest = longest.max(begun.elapsed());
+        tokio::select! {
+            done = &mut until => return (done, longest),
+            () = tokio::time::sleep(Duration::from_millis(10)) => {}
+        }
+    }
+}
 
 #[tokio::test]
 async fn silent_connections_and_junk_stop_neither_other_clients_nor_the_end() {
@@ -56,9 +90,7 @@ async fn silent_connections_and_junk_stop_neither_other_clients_nor_the_end() {
     });
     newcomer.await.expect("a new client is answered while others are silent");
     drop(greeted);
-    let status = fs::read_to_string(format!("/proc/{}/status", signer.child.id())).unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    let peak = peak_kib(&signer);
     assert!(peak < MAX_MEMORY_KIB, "{peak} KiB");
     let begun = Instant::now();
     let pid = Pid::from_child(&signer.child);
@@ -77,4 +109,94 @@ async fn a_message_over_the_limit_is_refused_and_the_connection_goes_on() {
     let refused = client.probe(request).await.unwrap_err();
     assert_eq!(refused.code(), Code::OutOfRange, "{refused}");
     client.health(HealthRequest {}).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_crls_from_many_at_once_take_bounded_memory_and_health_is_answered_meanwhile() {
+    let site = Site::new();
+    let signer = site.start("a").await;
+    let mut calls = Vec::new();
+    for _ in 0..CRLS {
+        let mut client = signer.crl_client().await;
+        calls.push(tokio::spawn(async move {
+            let request =
+                SignCrlRequest { key_id: id(1), tbs: vec![0x30; (8 << 20) - 200], ..Default::default() };
+            refusal(&client.sign_crl(request).await.unwrap_err())
+        }));
+    }
+    let (answers, longest) = health_meanwhile(&signer, async {
+        let mut answers = Vec::new();
+        for call in calls {
+            answers.push(call.await.unwrap());
+        }
+        answers
+    })
+    .await;
+    // Some had their turn, and were told that there is no such key; the others are to come again.
+    assert!(answers.iter().filter(|answer| *answer == "unknown_key").count() >= 2, "{answers:?}");
+    assert!(answers.iter().all(|answer| answer == "unknown_key" || answer == "unavailable"), "{answers:?}");
+    assert!(longest < Duration::from_secs(5), "{longest:?}");
+    let peak = peak_kib(&signer);
+    println!("{peak} KiB; Health took at most {longest:?}");
+    assert!(peak < MAX_MEMORY_KIB, "{peak} KiB");
+}
+
+#[tokio::test]
+async fn crls_that_are_begun_and_not_sent_stop_others_for_seconds_only() {
+    let site = Site::new();
+    let signer = site.start("a").await;
+    let stuck = Endpoint::from_shared(format!("unix://{}", signer.socket.display()))
+        .unwrap()
+        .connect()
+        .await
+        .unwrap();
+    let mut calls = Vec::new();
+    for _ in 0..2 {
+        let mut grpc = Grpc::new(stuck.clone());
+        calls.push(tokio::spawn(async move {
+            grpc.ready().await.unwrap();
+            let never = Request::new(tokio_stream::pending::<SignCrlRequest>());
+            let path = PathAndQuery::from_static("/trstctl.signer.v1.CrlSigner/SignCrl");
+            let codec = ProstCodec::<SignCrlRequest, SignCrlResponse>::default();
+            grpc.client_streaming(never, path, codec).await.unwrap_err().code()
+        }));
+    }
+    let mut client = signer.crl_client().await;
+    let request = SignCrlRequest { key_id: id(1), ..Default::default() };
+    // It had to wait if they came before it.
+    assert_eq!(refusal(&client.sign_crl(request).await.unwrap_err()), "unknown_key");
+    let ended = tokio::time::timeout(Duration::from_secs(60), async {
+        for call in calls {
+            assert_eq!(call.await.unwrap(), Code::Unavailable);
+        }
+    });
+    ended.await.expect("who sends nothing does not keep its turn");
+}
+
+#[tokio::test]
+async fn ten_thousand_connections_do_not_stop_health() {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
+    let count = limit.maximum.map_or(CONNECTIONS, |most| CONNECTIONS.min(most.saturating_sub(1000)));
+    if count < CONNECTIONS {
+        println!("this process may have no more than {count} connections");
+    }
+    let site = Site::new();
+    let signer = site.start("a").await;
+    let mut client = signer.client().await;
+    let mut silent = Vec::new();
+    while (silent.len() as u64) < count {
+        silent.push(tokio::net::UnixStream::connect(&signer.socket).await.unwrap());
+        if silent.len() % 500 == 0 {
+            let begun = Instant::now();
+            client.health(HealthRequest {}).await.unwrap();
+            assert!(begun.elapsed() < Duration::from_secs(5), "{:?} with {}", begun.elapsed(), silent.len());
+        }
+    }
+    let newcomer = tokio::time::timeout(Duration::from_secs(20), async {
+        signer.client().await.health(HealthRequest {}).await.unwrap();
+    });
+    newcomer.await.expect("a new client is answered");
+    let peak = peak_kib(&signer);
+    assert!(peak < MAX_MEMORY_KIB, "{peak} KiB");
 }

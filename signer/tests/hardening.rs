@@ -7,7 +7,7 @@ mod support;
 use std::fs;
 use std::io::ErrorKind;
 use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
@@ -171,9 +171,7 @@ async fn nobody_but_root_reads_the_memory_of_a_signer_and_it_leaves_no_core() {
     let site = Site::new();
     let is_root = rustix::process::geteuid().is_root();
     if is_root {
-        for path in [site.folder.path().to_owned(), site.keystore(), site.kek()] {
-            chown(path, Some(UNPRIVILEGED), Some(UNPRIVILEGED)).unwrap();
-        }
+        site.give_to(UNPRIVILEGED);
     }
     let as_signer = |command: &mut Command| {
         if is_root {
@@ -240,9 +238,7 @@ async fn without_memory_that_root_cannot_read_keys_are_locked_and_without_that_i
     {
         let site = Site::new();
         if rustix::process::geteuid().is_root() && !is_locked {
-            for path in [site.folder.path().to_owned(), site.keystore(), site.kek()] {
-                chown(path, Some(UNPRIVILEGED), Some(UNPRIVILEGED)).unwrap();
-            }
+            site.give_to(UNPRIVILEGED);
         }
         let own = rustix::process::geteuid().as_raw().to_string();
         let child = signer_without(what, &site, &["--allow-uid", &own]).spawn().unwrap();
@@ -269,9 +265,7 @@ async fn a_peer_of_another_user_is_not_answered_unless_it_was_named() {
         return println!("only root can start a signer of another user");
     }
     let site = Site::new();
-    for path in [site.folder.path().to_owned(), site.keystore(), site.kek()] {
-        chown(path, Some(UNPRIVILEGED), Some(UNPRIVILEGED)).unwrap();
-    }
+    site.give_to(UNPRIVILEGED);
     for (name, named, is_answered) in [("a", UNPRIVILEGED + 1, false), ("b", 0, true)] {
         let mut command = site.command();
         command.uid(UNPRIVILEGED).gid(UNPRIVILEGED).args(["--allow-uid", &named.to_string(), "--socket"]);

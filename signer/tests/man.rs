@@ -20,6 +20,14 @@ and prints one JSON object: of each file what it says of itself, its public key,
 journal holds, and the number of each CA's last CRL. A key is open when it has signed a challenge that its public half verified. It needs no journal; without one, keys are not compared with \
 what the journal knows, which the report says. The process is confined as a serving signer is, writes nothing, and prints nothing secret. trstctl-dr keys check runs it.";
 
+const USER: &str = "Root may start the signer with --user: it becomes that user before it reads anything, without root's groups and capabilities, and may not become root again. \
+The key store, the KEK file and, where it is there already, the folder of the socket must be that user's; a folder of the socket that is missing is made for it, where \
+that of the user could not (in /run). What the user may not do is said by name, and the signer does not start.";
+
+const LIMITS: &str = "A request has at most 64 KiB, one about a CRL 8 MiB; two of these are read and signed at once, sixteen more may wait, 20 seconds long, and each has 10 seconds \
+from its turn on. Who is refused by this is told to come again (unavailable). 256 connections are served at once, and 256 more may be about to greet; who is silent holds \
+none of these places. When a fault ends the thread that writes the journal, the signer says so, stops, and exits with 1.";
+
 const HARDENING: &str = "The signer gives up what it does not need: no core file, no debugger, no new privileges; files outside the key store, programs, TCP (Landlock); and any \
 system call that it does not make ends it (seccomp). What the kernel lacks of this is said at the start; --require-hardening refuses then.";
 
@@ -121,6 +129,8 @@ fn main_page() -> String {
     man.render_subcommands_section(&mut out).unwrap();
     for (heading, text) in [
         ("PROBE", PROBE),
+        ("STARTED AS ROOT", USER),
+        ("LIMITS", LIMITS),
         ("HARDENING", HARDENING),
         ("MEMORY FOR KEYS", MEMORY),
         ("EXIT STATUS", EXIT_STATUS),

@@ -5,7 +5,7 @@ pub mod ca;
 pub mod x509;
 
 use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -37,6 +37,13 @@ impl Site {
         let _ = std::fs::remove_file(self.kek());
         std::fs::write(self.kek(), bytes).unwrap();
         std::fs::set_permissions(self.kek(), Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// Gives all of it to a user; only root can.
+    pub fn give_to(&self, uid: u32) {
+        for path in [self.folder.path().to_owned(), self.keystore(), self.kek()] {
+            chown(path, Some(uid), Some(uid)).unwrap();
+        }
     }
 
     pub fn keystore(&self) -> PathBuf {
