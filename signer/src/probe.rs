@@ -71,6 +71,7 @@ fn report(
         kek_id: kek.id().to_string(),
         lacking,
         journal: state_of(journal),
+        without_floor: facts.map(without_floor).unwrap_or_default(),
         missing: facts.map(|facts| missing(facts, &keys)).unwrap_or_default(),
         keys,
         authorities: facts.map(authorities).unwrap_or_default(),
@@ -186,6 +187,10 @@ fn prove(id: KeyId, key: &OpenKey) -> Result<(), KeyFault> {
 fn missing(facts: &Facts, keys: &[Key]) -> Vec<String> {
     let has_file = |id: &KeyId| keys.iter().any(|key| KeyStore::id_of(&key.file) == Some(*id));
     facts.keys.keys().filter(|id| !has_file(id)).map(KeyId::to_string).collect()
+}
+
+fn without_floor(facts: &Facts) -> Vec<String> {
+    facts.keys.keys().filter(|id| facts.is_known_of(**id).is_err()).map(KeyId::to_string).collect()
 }
 
 fn authorities(facts: &Facts) -> Vec<Authority> {

@@ -7,6 +7,7 @@ mod x509;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::OnceLock;
 
 use serde_json::Value;
@@ -17,7 +18,7 @@ use trstctl_signer_protocol::v1::{
     SignCrlRequest,
 };
 use trstctl_signer_protocol::{connect, connect_for_crls};
-use trstctl_tests::{Run, Signer, program};
+use trstctl_tests::{Run, Signer, program, signer_binary};
 use x509::{Tbs, TbsCrl};
 
 const CA: &str = "00000001-0000-4000-8000-000000000001";
@@ -333,6 +334,26 @@ fn without_a_journal_keys_are_checked_and_the_rest_says_what_it_lacks() {
 }
 
 #[test]
+fn a_ca_in_a_journal_begun_anew_needs_a_floor_and_then_a_crl_below_it_is_ok() {
+    let stage = Stage::new();
+    for name in ["journal", "journal.head"] {
+        fs::remove_file(stage.path("keystore").join(name)).unwrap();
+    }
+    let mut floor = Command::new(signer_binary());
+    floor.current_dir(stage.0.path()).args(["floor", "--keystore", "keystore", "--kek", "kek", "--ca", CA]);
+    let floor = floor.args(["--crl-number", "8", "--by", "Ada", "--reason", "disk lost"]).output().unwrap();
+    assert!(floor.status.success(), "{}", String::from_utf8_lossy(&floor.stderr));
+    let answer = stage.answer(&["--ca-certificate", "ca.crt", "other.crt", "--crl", "8.crl"]);
+    answer.says("floor", OTHER, "failed", &["signs nothing", "trstctl-signer floor --ca"]).says(
+        "CRL",
+        "8.crl",
+        "ok",
+        &["number 8"],
+    );
+    assert_eq!(answer.failed(), ["floor"]);
+}
+
+#[test]
 fn a_program_that_is_no_signer_and_a_file_that_is_no_certificate_stop_no_other_line() {
     let stage = Stage::new();
     let answer = stage.answer(&["--ca-certificate", "kek", "--leaf", "leaf.crt"]);
@@ -426,7 +447,7 @@ fn a_clean_set_is_clean_and_each_secret_in_it_is_found_by_file_and_member() {
         answer.says("secret outside", name, "ok", &["no trace in 6 files", "closed to the search: 1"]);
     }
     let tar = |name: &str, flags: &str, members: &[&str]| {
-        let mut command = std::process::Command::new("tar");
+        let mut command = Command::new("tar");
         command.current_dir(stage.0.path()).args([flags, name]).args(members);
         assert!(command.status().unwrap().success());
     };
@@ -445,7 +466,7 @@ fn what_could_not_be_searched_is_a_line_and_then_no_secret_is_said_to_be_outside
     let stage = with_backups();
     let bomb = vec![0; 256 << 20];
     let file = fs::File::create(stage.path("set/bomb.gz")).unwrap();
-    let mut gzip = std::process::Command::new("gzip");
+    let mut gzip = Command::new("gzip");
     let mut gzip = gzip.arg("-9").stdin(std::process::Stdio::piped()).stdout(file).spawn().unwrap();
     std::io::Write::write_all(&mut gzip.stdin.take().unwrap(), &bomb).unwrap();
     assert!(gzip.wait().unwrap().success());

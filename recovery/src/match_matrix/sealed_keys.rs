@@ -10,6 +10,7 @@ pub(super) fn examine(report: &Report, keystore: &Path) -> Vec<Line> {
     let mut lines = vec![kek(report, keystore), journal(report)];
     lines.extend(report.keys.iter().map(sealed_key));
     lines.extend(report.missing.iter().map(|id| missing(id)));
+    lines.extend(report.without_floor.iter().map(|id| without_floor(id)));
     lines
 }
 
@@ -88,4 +89,12 @@ fn kind(key: &Key) -> String {
 fn missing(id: &str) -> Line {
     let found = "the journal knows this key, and there is no file for it";
     Line::failed("sealed key", id, found, format!("Put {id}.key from a backup into the key store."))
+}
+
+fn without_floor(id: &str) -> Line {
+    let found = "its journal was begun anew and does not know what this CA signed: it signs nothing until that is stated";
+    let to_do = format!(
+        "Find the number of the newest CRL that it published: trstctl-signer floor --ca {id} --crl-number N (with --keystore, --kek, --by and --reason)"
+    );
+    Line::failed("floor", id, found, to_do)
 }

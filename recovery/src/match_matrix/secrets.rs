@@ -175,7 +175,12 @@ fn not_searched(unsearched: &Unsearched) -> Line {
         }
         Why::Broken(error) => {
             let found = format!("it was not searched to its end: {error}");
-            Line::failed(SET, place, found, "Take this file from another copy, or let this user read it.")
+            Line::failed(
+                SET,
+                place,
+                found,
+                "Take this file from another copy, let this user read it, or unpack it and search what was in it.",
+            )
         }
     }
 }

@@ -28,6 +28,9 @@ pub struct Report {
     pub keys: Vec<Key>,
     /// Keys that the journal knows and that have no file.
     pub missing: Vec<String>,
+    /// CAs, by their keys, that were adopted into a new journal which does not know what they signed: they sign nothing until that
+    /// is stated by a floor.
+    pub without_floor: Vec<String>,
     /// Each CA, which is a key, that has signed something by the journal.
     pub authorities: Vec<Authority>,
     /// Each serial that was asked about with `--serial`.
