@@ -74,10 +74,12 @@ pub enum Command {
 
 #[derive(Subcommand, Debug)]
 pub enum JournalCommand {
-    /// Check that every entry follows from the one before
-    Verify(JournalArgs),
+    /// Check that every entry follows from the one before, that keys and journal belong together, and published CRLs
+    Verify(Verify),
     /// Print the entries, one a line
     Show(JournalArgs),
+    /// Print what the entries say of each key, as one JSON document
+    Export(JournalArgs),
 }
 
 #[derive(Args, Debug)]
@@ -85,6 +87,16 @@ pub struct JournalArgs {
     /// Folder of the sealed keys and the journal
     #[arg(long, value_name = "DIR", env = "TRSTCTL_SIGNER_KEYSTORE")]
     pub keystore: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub struct Verify {
+    /// Folder of the sealed keys and the journal
+    #[arg(long, value_name = "DIR", env = "TRSTCTL_SIGNER_KEYSTORE")]
+    pub keystore: PathBuf,
+    /// Published CRL, DER or PEM, that the journal must know; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub crl: Vec<PathBuf>,
 }
 
 #[derive(Args, Debug)]

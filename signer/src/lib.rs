@@ -7,6 +7,7 @@
 mod algorithm;
 mod allow;
 pub mod args;
+mod export;
 mod floor;
 pub mod hardening;
 mod journal;
@@ -28,10 +29,11 @@ mod socket;
 mod tree_head;
 mod turns;
 mod user;
+mod verify;
 mod writer;
 mod x509;
 
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 
 use args::{Cli, Command, JournalArgs, JournalCommand, Serve};
@@ -89,8 +91,9 @@ pub enum Fault {
 /// A [`Fault`], for the person who started it.
 pub fn run(cli: Cli) -> Result<ExitCode, Fault> {
     match (cli.command, cli.serve) {
-        (Some(Command::Journal(JournalCommand::Verify(args))), _) => verify(&args),
+        (Some(Command::Journal(JournalCommand::Verify(args))), _) => verify::run(&args),
         (Some(Command::Journal(JournalCommand::Show(args))), _) => show(&args),
+        (Some(Command::Journal(JournalCommand::Export(args))), _) => export::run(&args),
         (Some(Command::Rewrap(args)), _) => rewrap::run(&args),
         (Some(Command::Floor(args)), _) => floor::run(&args),
         (Some(Command::Allow(args)), _) => allow::run(args),
@@ -112,13 +115,6 @@ fn become_its_user(args: &Serve) -> Result<(), Fault> {
     let (act, needs) = if serves { ("write to", to_read | Access::WRITE_OK) } else { ("read", to_read) };
     user.may(act, &args.keystore, needs)?;
     Ok(user.may("read", &args.kek, Access::READ_OK)?)
-}
-
-fn verify(args: &JournalArgs) -> Result<ExitCode, Fault> {
-    let journal = Journal::open(&args.keystore, journal::Access::Read)?;
-    let (entries, keys) = (journal.entries(), journal.facts().keys.len());
-    writeln!(io::stdout(), "The journal holds. Entries: {entries}; keys: {keys}; head: {}.", journal.head())?;
-    Ok(ExitCode::SUCCESS)
 }
 
 fn show(args: &JournalArgs) -> Result<ExitCode, Fault> {

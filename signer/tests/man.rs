@@ -68,6 +68,24 @@ const SECTIONS: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     (
+        "journal-verify",
+        &[
+            (
+                "DESCRIPTION",
+                "Checks that every entry follows from the one before, and that journal.head names the last; that every key has its sealed file, as the journal knows it, and every sealed file its key; \
+                 and that the CRLs that are given are ones that the journal knows. It needs no KEK, and says every finding. It exits with 1 if there is one.",
+            ),
+            (
+                "EXAMPLES",
+                "trstctl-signer journal verify --keystore /var/lib/trstctl/keys --crl published.crl",
+            ),
+        ],
+    ),
+    (
+        "journal-export",
+        &[("EXAMPLES", "trstctl-signer journal export --keystore /var/lib/trstctl/keys > facts.json")],
+    ),
+    (
         "floor",
         &[
             (

@@ -164,6 +164,11 @@ impl Authority {
         self.revoked.contains_key(&serial)
     }
 
+    /// All that are revoked now, ascending.
+    pub fn revoked_serials(&self) -> impl Iterator<Item = Serial> {
+        self.revoked.keys().copied()
+    }
+
     /// Notes a certificate.
     pub(super) fn certified(&mut self, serial: Serial, not_after: Timestamp, tbs_sha256: &[u8; 32]) {
         let issued = Issued { expiry: Expiry::of(not_after), tbs: Some(short(tbs_sha256)) };

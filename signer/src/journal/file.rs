@@ -172,6 +172,24 @@ impl Journal {
         Ok(out.flush()?)
     }
 
+    /// Gives each entry that was read, in order; a second pass over the file, one line in memory.
+    ///
+    /// # Errors
+    /// [`JournalFault`]; those of `take`, which end it.
+    pub fn each<E: From<JournalFault>>(
+        &mut self,
+        mut take: impl FnMut(Entry) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.file.rewind().map_err(self.unusable("read"))?;
+        let mut lines = BufReader::with_capacity(READ_BYTES, (&self.file).take(self.len));
+        let mut line = Vec::new();
+        while next_line(&mut lines, &mut line).map_err(self.unusable("read"))? {
+            let entry = serde_json::from_slice(&line).map_err(|error| self.broken(error.to_string()))?;
+            take(entry)?;
+        }
+        Ok(())
+    }
+
     fn of(path: PathBuf, file: File, head_file: HeadFile) -> Self {
         let facts = Facts::default();
         Self {

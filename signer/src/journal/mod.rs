@@ -18,7 +18,7 @@ mod head;
 mod remark;
 
 pub use authority::{Authority, Contradiction, CrlClaim};
-pub use entry::{Act, MAX_REVOKED, MAX_USED, UsedSerial};
+pub use entry::{Act, Entry, MAX_REVOKED, MAX_USED, UsedSerial};
 pub use facts::{Backwards, Facts, KeyFacts, Sealing, TreeHead};
 pub use file::{Access, Journal, JournalFault, Locked};
 pub use remark::Remark;

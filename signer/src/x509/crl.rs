@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use x509_cert::Version;
-use x509_cert::crl::{RevokedCert, TbsCertList};
+use x509_cert::crl::{CertificateList, RevokedCert, TbsCertList};
+use x509_cert::der::Encode;
 use x509_cert::der::asn1::{GeneralizedTime, ObjectIdentifier};
 use x509_cert::der::oid::AssociatedOid;
 use x509_cert::ext::pkix::{AuthorityKeyIdentifier, CrlNumber, CrlReason};
@@ -64,6 +65,23 @@ pub fn check(
         revoked: entries(&tbs)?,
     };
     Ok(Fit { claim, next_update })
+}
+
+/// What tells a CRL that was signed from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// Its number.
+    pub number: u64,
+    /// SHA-256 of what was signed.
+    pub tbs_sha256: [u8; 32],
+}
+
+/// Reads a signed CRL, DER; `None` when it is none that a signer may have signed. The signature is not verified.
+pub fn published(der: &[u8]) -> Option<Published> {
+    let tbs = strict::<CertificateList>(der)?.tbs_cert_list;
+    let extensions = Extensions::of(tbs.crl_extensions.as_ref()).ok()?;
+    let number = number(extensions).ok()?;
+    Some(Published { number, tbs_sha256: Sha256::digest(tbs.to_der().ok()?).into() })
 }
 
 fn times(tbs: &TbsCertList, now: Timestamp) -> Result<Timestamp, Unfit> {
