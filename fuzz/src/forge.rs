@@ -65,6 +65,35 @@ pub fn sealed_key(file: &[u8]) -> Vec<u8> {
     checksum(&file)
 }
 
+/// A journal whose lines have the right numbers and name the lines before them, where they have a place for that.
+pub fn journal(file: &[u8]) -> Vec<u8> {
+    let mut previous = hex::encode([0; 32]);
+    let mut chained = Vec::new();
+    for (index, line) in file.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        let mut line = line.to_vec();
+        if let Some(from) = memmem::find(&line, b"\"number\":").map(|at| at + 9) {
+            let digits = line[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+            line.splice(from..from + digits, (index + 1).to_string().into_bytes());
+        }
+        if let Some(range) =
+            memmem::find(&line, b"\"previous\":\"").and_then(|at| string_from(&line, at + 12))
+        {
+            line.splice(range, previous.bytes());
+        }
+        previous = hex::encode(Sha256::digest(line.strip_suffix(b"\n").unwrap_or(&line)));
+        chained.extend(line);
+    }
+    chained
+}
+
+/// The head that names the last whole line of a journal.
+pub fn journal_head(file: &[u8]) -> Vec<u8> {
+    let lines = file.split_inclusive(|byte| *byte == b'\n').filter_map(|line| line.strip_suffix(b"\n"));
+    let (count, last) = lines.fold((0, None), |(count, _), line| (count + 1, Some(line)));
+    let digest = last.map_or_else(|| hex::encode([0; 32]), |line| hex::encode(Sha256::digest(line)));
+    format!("{count:020} {digest}\n").into_bytes()
+}
+
 /// A share of the kind that a line begins with, with what follows as its content, however short or long, and the right checksum.
 pub fn key_share(line: &str) -> String {
     const BITS: usize = 380;

@@ -7,6 +7,7 @@
 #![deny(missing_docs)]
 
 mod corpus;
+pub mod der;
 mod dictionary;
 mod finding;
 mod forge;
@@ -18,8 +19,9 @@ pub use corpus::{Corpus, folder};
 pub use finding::Finding;
 pub use run::{Budget, Run, Stats, replay};
 pub use targets::{
-    Outcome, container, header, key_share, manifest, migrations, nats_connection, projection, record_v1,
-    record_v2, sealed_key, stored_message, trailer, tree_head, whole_v1, whole_v2,
+    Outcome, certificate_request, container, crl_request, header, issuer_certificate, journal, key_share,
+    manifest, migrations, nats_connection, projection, record_v1, record_v2, sealed_key, stored_message,
+    trailer, tree_head, whole_v1, whole_v2,
 };
 
 /// A fuzz target.
@@ -37,9 +39,13 @@ pub struct Target {
 
 /// All targets, by name.
 pub const TARGETS: &[Target] = &[
+    Target { name: "certificate_request", run: certificate_request, dictionary: "der", rounds: 8_000 },
     Target { name: "container", run: container, dictionary: "container", rounds: 60_000 },
+    Target { name: "crl_request", run: crl_request, dictionary: "der", rounds: 10_000 },
     Target { name: "header", run: header, dictionary: "backup", rounds: 1_000_000 },
-    Target { name: "key_share", run: key_share, dictionary: "key_share", rounds: 10_000 },
+    Target { name: "issuer_certificate", run: issuer_certificate, dictionary: "der", rounds: 8_000 },
+    Target { name: "journal", run: journal, dictionary: "journal", rounds: 3_000 },
+    Target { name: "key_share", run: key_share, dictionary: "key_share", rounds: 2_000 },
     Target { name: "manifest", run: manifest, dictionary: "migrations", rounds: 3_000 },
     Target { name: "migrations", run: migrations, dictionary: "migrations", rounds: 8_000 },
     Target { name: "nats_connection", run: nats_connection, dictionary: "nats", rounds: 150_000 },

@@ -31,8 +31,12 @@ macro_rules! targets {
 }
 
 targets!(
+    certificate_request,
     container,
+    crl_request,
     header,
+    issuer_certificate,
+    journal,
     key_share,
     manifest,
     migrations,

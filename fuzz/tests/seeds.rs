@@ -15,7 +15,7 @@ use trstctl_formats::container::{Compression, Recipient, seal};
 use trstctl_formats::event::Event;
 use trstctl_formats::head::Head;
 use trstctl_formats::{StoreTime, StoredMessage};
-use trstctl_fuzz::{TARGETS, folder, replay, target};
+use trstctl_fuzz::{TARGETS, der, folder, replay, target};
 use trstctl_ledger::history::{Gaps, History, HistoryOptions, Odd};
 use trstctl_migrations::files::MIGRATIONS;
 
@@ -249,6 +249,48 @@ fn key_shares(seeds: &mut Seeds) {
     }
 }
 
+/// What a signer once signed, by its parts, as DER and as DER without lengths.
+fn requests(seeds: &mut Seeds) {
+    let read = |name: &str| fs::read(folder().join("signed").join(name)).unwrap();
+    let mut add = |target, name: &str, content: &[u8]| {
+        seeds.add(target, name, content);
+        seeds.add(target, &format!("{name}-text"), der::to_text(content).unwrap().as_bytes());
+    };
+    for name in ["root", "intermediate", "leaf"] {
+        let whole = read(&format!("{name}.der"));
+        add("certificate_request", name, der::first_part(&whole).unwrap());
+        add("issuer_certificate", name, &whole);
+    }
+    for name in ["root", "intermediate"] {
+        add("crl_request", name, der::first_part(&read(&format!("{name}.crl.der"))).unwrap());
+    }
+}
+
+/// A signer's journal, and the beginnings of it.
+fn journals(seeds: &mut Seeds) {
+    let whole = fs::read_to_string(folder().join("signed/journal")).unwrap();
+    let lines: Vec<_> = whole.split_inclusive('\n').collect();
+    for count in [0, 1, 2, 4, 8, lines.len()] {
+        seeds.add("journal", &format!("{count}-entries"), lines[..count].concat().as_bytes());
+    }
+    seeds.add("journal", "torn", &whole.as_bytes()[..whole.len() - 20]);
+    for (index, act) in MORE_ACTS.iter().enumerate() {
+        let line = format!(r#"{{"number":0,"previous":"","at":"2026-11-29T10:10:33Z","act":{act}}}"#);
+        seeds.add("journal", &format!("act-{index}"), [&whole, &line[..], "\n"].concat().as_bytes());
+    }
+}
+
+/// What may follow in that journal, of the kinds that it does not have.
+const MORE_ACTS: [&str; 7] = [
+    r#"{"kind":"key_rewrapped","key_id":"00000001-0000-4000-8000-00000000000f","generation":2,"kek_id":"abababababababababababababababab"}"#,
+    r#"{"kind":"serials_revoked","key_id":"00000001-0000-4000-8000-00000000000f","serials":["07","08"]}"#,
+    r#"{"kind":"floor_set","key_id":"00000001-0000-4000-8000-00000000000f","crl_number":2000,"epoch":9,"by":"a","reason":"b"}"#,
+    r#"{"kind":"crl_number_allowed","key_id":"00000003-0000-4000-8000-00000000000f","number":300,"by":"a","reason":"b"}"#,
+    r#"{"kind":"dropped_serial_allowed","key_id":"00000003-0000-4000-8000-00000000000f","serial":"4000000000000000000000000000000000000000","by":"a","reason":"b"}"#,
+    r#"{"kind":"tree_head_allowed","log":"a-deployment/TRSTCTL_EVENTS","tree_size":6,"root":"abababababababababababababababababababababababababababababababab","by":"a","reason":"b"}"#,
+    r#"{"kind":"epoch_allowed","epoch":0,"by":"a","reason":"b"}"#,
+];
+
 fn all() -> Seeds {
     let mut seeds = Seeds::default();
     lines_of_vectors(&mut seeds);
@@ -258,6 +300,8 @@ fn all() -> Seeds {
     migrations(&mut seeds);
     sealed_keys(&mut seeds);
     key_shares(&mut seeds);
+    requests(&mut seeds);
+    journals(&mut seeds);
     seeds
 }
 

@@ -2,13 +2,15 @@
 //! leaves.
 //!
 //! One thread writes (`writer`, over `keyring`), the others serve (`service`) on a Unix socket (`socket`). Nothing of the key
-//! material leaves this process, and no other crate uses this one: it is spoken to by its protocol.
+//! material leaves this process, and no other crate uses this one, but the fuzz targets: it is spoken to by its protocol.
 
 mod algorithm;
 mod allow;
 pub mod args;
 mod export;
 mod floor;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod hardening;
 mod journal;
 mod kek_file;

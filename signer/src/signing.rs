@@ -58,7 +58,8 @@ fn sign(key: &OpenKey, tbs: &[u8]) -> Result<Vec<u8>, Status> {
     key.private.sign_x509(tbs).map_err(|error| of_fault(&KeyringFault::from(error)))
 }
 
-fn meaning(request: &SignCertificateRequest) -> Result<Meaning, Status> {
+/// What the caller means.
+pub(crate) fn meaning(request: &SignCertificateRequest) -> Result<Meaning, Status> {
     let kind = match CertificateKind::try_from(request.kind) {
         Ok(CertificateKind::Root) => Kind::Root,
         Ok(CertificateKind::Intermediate) => Kind::Intermediate,
@@ -81,7 +82,7 @@ fn usage(number: i32) -> Option<Usage> {
     }
 }
 
-fn of_unfit(unfit: Unfit) -> Status {
+pub(crate) fn of_unfit(unfit: Unfit) -> Status {
     refused(Code::InvalidArgument, unfit.rule.word(), unfit.to_string())
 }
 

@@ -59,14 +59,18 @@ impl Ca {
         seq(&[&tbs.der(), &tbs.algorithm, &tlv(3, &[&[0, 1]])])
     }
 
-    fn odd_issuers(&self) -> [(Vec<u8>, &'static str); 8] {
+    fn odd_issuers(&self) -> [(Vec<u8>, &'static str); 10] {
         let of_version_1 = |tbs: Tbs| Tbs { version: vec![], ..tbs };
         let without_subject = |tbs: Tbs| Tbs { subject: seq(&[]), ..tbs };
         let with_a_doubled = |mut tbs: Tbs| {
             tbs.extensions.push(ca_ext(None));
             tbs
         };
+        let tbs = Tbs::intermediate(2, &self.root_key, &self.key);
+        let rsa = seq(&[&support::x509::oid(RSA.0), &[5, 0]]);
         [
+            (seq(&[&tbs.der(), &rsa, &tlv(3, &[&[0, 1]])]), "the signature"),
+            (seq(&[&tbs.der(), &tbs.algorithm, &tlv(3, &[&[1, 1]])]), "the signature"),
             (self.odd_issuer(of_version_1), "not of version 3"),
             (self.odd_issuer(without_subject), "has no subject"),
             (self.odd_issuer(with_a_doubled), "there twice"),

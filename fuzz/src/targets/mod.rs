@@ -1,7 +1,12 @@
 //! The targets, a file a reader.
 
+mod authority;
+mod certificate_request;
 mod container;
+mod crl_request;
 mod header;
+mod issuer_certificate;
+mod journal;
 mod key_share;
 mod manifest;
 mod migrations;
@@ -18,8 +23,12 @@ mod whole;
 
 use std::borrow::Cow;
 
+pub use certificate_request::certificate_request;
 pub use container::container;
+pub use crl_request::crl_request;
 pub use header::header;
+pub use issuer_certificate::issuer_certificate;
+pub use journal::journal;
 pub use key_share::key_share;
 pub use manifest::manifest;
 pub use migrations::migrations;

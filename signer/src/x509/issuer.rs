@@ -28,6 +28,9 @@ impl Issuer {
         let certificate: Certificate =
             strict(der).ok_or(rule.broken("the issuer's certificate is no certificate in DER"))?;
         let tbs = certificate.tbs_certificate();
+        let is_signed = certificate.signature_algorithm() == tbs.signature()
+            && certificate.signature().as_bytes().is_some();
+        rule.refuse_if(!is_signed, "the signature of the issuer's certificate is malformed")?;
         rule.refuse_if(tbs.version() != Version::V3, "the issuer's certificate is not of version 3")?;
         let spki = tbs.subject_public_key_info().to_der();
         let is_of_key = spki.is_ok_and(|spki| spki == key.public_key);
