@@ -299,12 +299,20 @@ const WRITTEN: &[Written] = &[
             "The folder is made with mode 0700, and must not exist. For each custodian it gets share-N.txt and share-N.html, a sheet to print with the share as groups of five characters and \
              as a QR code, and a line that says what it is. A sheet asks for nothing outside. Whoever has the folder has the key: make it on a memory file system of a machine without network, \
              print, and destroy it.",
+            "--rehearse reads the shares back from the folder and puts every set of --threshold of them together: each must give the key; with --keystore, all sealed keys there must name it, \
+             or no share is made. The key is written nowhere.",
+            "--print shows the shares on the terminal, each as text and as a code, when Enter is pressed, and wipes it off at the next Enter: no share comes twice, and none goes into a pipe or a \
+             file. Without --output nothing is written at all.",
             "An age identity is its 32 secret bytes; an SSH key cannot be split. A share names its key by a tag, and the splitting that it belongs to (docs/format/key-share.md).",
         ],
         examples: &[
             (
                 "A KEK, three of five:",
                 "trstctl-dr keys escrow --kek /run/kek --shares 5 --threshold 3 --output /run/shares",
+            ),
+            (
+                "Custodians before the terminal, nothing written, the key store opened by it:",
+                "trstctl-dr keys escrow --kek /run/kek --print --rehearse --keystore /var/lib/trstctl/keys",
             ),
             (
                 "The identity that opens backups, two of three:",

@@ -51,14 +51,33 @@ pub fn split(secret: &Secret, quorum: Quorum) -> Result<Vec<Share>, Failure> {
         shares.iter().map(|share| Share::parse(&share.grouped_text())).collect::<Result<_, _>>()?;
     let again = key_share::combine(&typed)?;
     if again.name() != secret.name() {
-        let hint = "Do not use these shares. Try again on another machine, and report it.";
-        return Err(Failure::new(
-            Class::Internal,
-            "the shares that were made do not give the key back",
-            hint,
-        ));
+        return Err(not_the_key());
     }
     Ok(shares)
+}
+
+/// Puts every set of as many shares as are needed together, and answers how many sets there were: at most 12,870. Writes nothing.
+///
+/// # Errors
+/// A set that does not give the key: the shares must not be used.
+pub fn rehearse(secret: &Secret, shares: &[Share]) -> Result<usize, Failure> {
+    let needed = shares.first().map_or(0, |share| u32::from(share.threshold()));
+    let sets = (0_u32..1 << shares.len()).filter(|set| set.count_ones() == needed);
+    let mut count = 0;
+    for set in sets {
+        let some = (0..shares.len()).filter(|at| set & 1 << at != 0).map(|at| shares[at].clone());
+        let again = key_share::combine(&some.collect::<Vec<_>>())?;
+        if again.name() != secret.name() {
+            return Err(not_the_key());
+        }
+        count += 1;
+    }
+    Ok(count)
+}
+
+fn not_the_key() -> Failure {
+    let hint = "Do not use these shares. Try again on another machine, and report it.";
+    Failure::new(Class::Internal, "the shares that were made do not give the key back", hint)
 }
 
 /// The shares in these files, one a line; of none, in standard input. Empty lines and those that begin with `#` are left out.
@@ -209,5 +228,24 @@ impl KeyFile {
     pub fn write(mut self, secret: &Secret) -> Result<(), Failure> {
         self.0.write_all(&secret.file()).map_err(|error| crate::output::failed("the key file", &error))?;
         self.0.publish().map(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rehearsal_tries_every_set_and_notices_shares_of_another_key() {
+        let key = |byte| Secret::new(Kind::Kek, &[byte; 32]).unwrap();
+        let quorum = Quorum::new(5, 3).unwrap();
+        let (shares, others) = (split(&key(1), quorum).unwrap(), split(&key(2), quorum).unwrap());
+        assert_eq!(rehearse(&key(1), &shares).unwrap(), 10);
+        assert_eq!(rehearse(&key(2), &shares).unwrap_err().class, Class::Internal);
+        for at in 0..shares.len() {
+            let mut mixed = shares.clone();
+            mixed[at] = others[at].clone();
+            rehearse(&key(1), &mixed).unwrap_err();
+        }
     }
 }

@@ -1,12 +1,14 @@
 //! `trstctl-dr keys`: a key split for custodians and put together again, as its own process.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use trstctl_formats::Digest;
+use trstctl_formats::key_share::{Share, combine};
 use trstctl_formats::sealed_key::{Kek, KeyHeader, seal};
 use trstctl_tests::{Run, program};
 
@@ -177,4 +179,106 @@ fn age_identity_comes_back_and_is_known_by_its_recipient() {
     let check = ["recover", "--check", "shares/share-1.txt", "shares/share-3.txt", "--expect"];
     ceremony.keys(&[&check[..], &[recipient]].concat()).succeed();
     ceremony.keys(&[&check[..], &["age1other"]].concat()).fail(6, "wrong_key");
+}
+
+/// A grid of modules, white around it, as a reader of QR codes takes it.
+fn decoded(side: usize, is_dark: impl Fn(usize, usize) -> bool) -> String {
+    const QUIET: usize = 4;
+    let is_white = |at: usize| (0..side).all(|other| !is_dark(at, other) && !is_dark(other, at));
+    assert!((0..QUIET).chain(side - QUIET..side).all(is_white), "there is white around the code");
+    let grid = rqrr::SimpleGrid::from_func(side - 2 * QUIET, |x, y| is_dark(x + QUIET, y + QUIET));
+    rqrr::Grid::new(grid).decode().unwrap().1
+}
+
+/// The QR code of a page: an SVG of squares.
+fn code_of_page(page: &str) -> String {
+    let between = |from: &str, to: &str| {
+        let rest = page.split_once(from).unwrap().1;
+        rest.split_once(to).unwrap().0.to_owned()
+    };
+    let side: usize = between("viewBox=\"0 0 ", " ").parse().unwrap();
+    let path = between("<path d=\"", "\"");
+    let squares: HashSet<(usize, usize)> = path
+        .split_terminator("h1v1h-1z")
+        .map(|square| square.strip_prefix('M').unwrap().split_once(' ').unwrap())
+        .map(|(x, y)| (x.parse().unwrap(), y.parse().unwrap()))
+        .collect();
+    decoded(side, |x, y| squares.contains(&(x, y)))
+}
+
+/// The QR code of a terminal: two rows of modules a line.
+fn code_of_screen(screen: &str) -> String {
+    let lines: Vec<Vec<char>> = screen
+        .lines()
+        .filter_map(|line| line.split_once("\x1b[30;107m")?.1.split_once("\x1b[0m"))
+        .map(|(line, _)| line.chars().collect())
+        .collect();
+    let is_dark = |x: usize, y: usize| match lines[y / 2][x] {
+        '█' => true,
+        '▀' => y.is_multiple_of(2),
+        '▄' => y % 2 == 1,
+        _ => false,
+    };
+    decoded(lines[0].len(), is_dark)
+}
+
+#[test]
+fn code_of_every_sheet_is_read_as_the_share() {
+    let ceremony = Ceremony::new();
+    ceremony.split_into("shares");
+    for n in 1..=5 {
+        let text = fs::read_to_string(ceremony.path(&format!("shares/share-{n}.txt"))).unwrap();
+        let page = fs::read_to_string(ceremony.path(&format!("shares/share-{n}.html"))).unwrap();
+        assert_eq!(code_of_page(&page), text.lines().last().unwrap().replace(' ', ""));
+    }
+}
+
+#[test]
+fn shares_are_shown_on_a_terminal_one_after_the_other_and_wiped_off() {
+    let ceremony = Ceremony::new();
+    let program = program().get_program().to_str().unwrap().to_owned();
+    let mut terminal = Command::new("script");
+    terminal.current_dir(ceremony.0.path()).args(["-qec"]);
+    terminal.arg(format!("{program} keys escrow --kek kek --print --rehearse")).arg("/dev/null");
+    let mut child = terminal.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(&[b'\n'; 10]).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{shown}");
+    let mut screens: Vec<_> = shown.split("\x1b[H\x1b[2J\x1b[3J").collect();
+    let last = screens.pop().unwrap();
+    assert!(last.contains("10 sets of 3: each gives the key"), "{last}");
+    assert!(!last.contains("TK1"), "no share is left on the screen");
+    let texts: Vec<_> = screens.iter().map(|screen| code_of_screen(screen)).collect();
+    assert_eq!(texts.len(), 5);
+    for (text, screen) in texts.iter().zip(&screens) {
+        let typed: String = screen.split_whitespace().collect();
+        assert!(typed.contains(text.as_str()), "{screen}");
+    }
+    let shares: Vec<_> = texts[1..4].iter().map(|text| Share::parse(text).unwrap()).collect();
+    assert_eq!(*combine(&shares).unwrap().file(), KEK);
+    assert_eq!(fs::read_dir(ceremony.0.path()).unwrap().count(), 1, "the KEK alone, and nothing new");
+}
+
+#[test]
+fn shares_go_to_no_pipe() {
+    let ceremony = Ceremony::new();
+    let run = ceremony.keys(&["escrow", "--kek", "kek", "--print", "--output", "shares"]).fail(2, "usage");
+    assert!(!run.stdout.contains("TK1") && !ceremony.path("shares").exists());
+}
+
+#[test]
+fn rehearsal_of_an_escrow_puts_every_set_together_and_holds_the_key_against_the_key_store() {
+    let ceremony = Ceremony::new();
+    ceremony.sealed_under(KEK);
+    let escrow = ["escrow", "--kek", "kek", "--rehearse", "--keystore", "store", "--json", "--output"];
+    let run = ceremony.keys(&[&escrow[..], &["shares"]].concat()).succeed();
+    assert_eq!(run.json()["rehearsed_sets"], 10);
+    assert_eq!(run.json()["sealed_keys"], 1);
+    let unasked = ceremony.keys(&["escrow", "--kek", "kek", "--keystore", "store", "--output", "x"]);
+    assert!(unasked.code == Some(2) && unasked.stderr.contains("--rehearse"), "{}", unasked.stderr);
+    fs::remove_file(ceremony.path("store/one.key")).unwrap();
+    ceremony.sealed_under([9; 32]);
+    ceremony.keys(&[&escrow[..], &["others"]].concat()).fail(6, "wrong_key");
+    assert!(!ceremony.path("others").exists(), "no share is made of a key that opens nothing");
 }

@@ -173,6 +173,7 @@ fn purpose() -> impl TypedValueParser<Value = Purpose> {
 /// `trstctl-dr keys escrow`
 #[derive(Debug, Args)]
 #[command(group(clap::ArgGroup::new("key").required(true).args(["kek", "identity"])))]
+#[command(group(clap::ArgGroup::new("where").required(true).multiple(true).args(["output", "print"])))]
 pub struct Escrow {
     /// Split the KEK in this file of 32 bytes
     #[arg(long, value_name = "FILE")]
@@ -188,7 +189,16 @@ pub struct Escrow {
     pub threshold: u8,
     /// Write the shares into this new folder, as text and as sheets to print
     #[arg(long, short, value_name = "FOLDER")]
-    pub output: PathBuf,
+    pub output: Option<PathBuf>,
+    /// Show the shares on this terminal, one after the other, each once; nothing but a terminal gets them
+    #[arg(long)]
+    pub print: bool,
+    /// Put every set of as many shares as are needed together, from what was written, and demand the key of each; write it nowhere
+    #[arg(long)]
+    pub rehearse: bool,
+    /// Of a KEK: all sealed keys in this folder must name it
+    #[arg(long, value_name = "DIR", requires = "rehearse")]
+    pub keystore: Option<PathBuf>,
 }
 
 /// `trstctl-dr keys recover`

@@ -3,7 +3,7 @@
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use trstctl_formats::key_share::{Secret, Share};
 use trstctl_formats::{Class, Failure};
@@ -24,10 +24,15 @@ pub fn write(folder: &Path, secret: &Secret, shares: &[Share]) -> Result<(), Fai
     written.map_err(|error| output::failed(&name, &error))
 }
 
+/// Where the text of a share stands.
+pub fn text_file(folder: &Path, index: u8) -> PathBuf {
+    folder.join(format!("share-{index}.txt"))
+}
+
 fn write_all(folder: &Path, secret: &Secret, shares: &[Share]) -> io::Result<()> {
     for share in shares {
         let index = share.index();
-        write_file(&folder.join(format!("share-{index}.txt")), &sheet::text(secret, share, shares.len()))?;
+        write_file(&text_file(folder, index), &sheet::text(secret, share, shares.len()))?;
         write_file(&folder.join(format!("share-{index}.html")), &sheet::html(secret, share, shares.len()))?;
     }
     File::open(folder)?.sync_all()

@@ -2,13 +2,11 @@
 
 use std::fmt::Write as _;
 
-use qrcode::types::Color;
-use qrcode::{EcLevel, QrCode, Version};
 use trstctl_formats::key_share::{Secret, Share};
 use zeroize::Zeroizing;
 
-/// Modules of white around a code.
-const QUIET: usize = 4;
+use super::code::Code;
+
 /// A sheet is never moved while it grows: what is moved leaves a copy behind. A code of 37 by 37 modules needs less than 30 KiB.
 const SHEET_BYTES: usize = 64 << 10;
 
@@ -32,13 +30,13 @@ pub fn html(secret: &Secret, share: &Share, shares: usize) -> Zeroizing<String> 
         let _ = writeln!(page, "<p>{fact}</p>");
     }
     let _ = writeln!(page, "<code>{}</code>", *share.grouped_text());
-    push_code(&mut page, share);
+    push_code(&mut page, &Code::of(share));
     page.push_str("\n<p>Custodian: ____________________ &nbsp; Date: ______________</p>\n</body></html>\n");
     page
 }
 
 /// Nothing of these is secret, and none of them holds a character that HTML knows.
-fn facts(secret: &Secret, share: &Share, shares: usize) -> [String; 4] {
+pub fn facts(secret: &Secret, share: &Share, shares: usize) -> [String; 4] {
     [
         format!("Share {} of {shares} of the {} {}", share.index(), secret.kind(), secret.name()),
         format!(
@@ -54,20 +52,14 @@ fn facts(secret: &Secret, share: &Share, shares: usize) -> [String; 4] {
 }
 
 /// The code, as one path of squares.
-fn push_code(page: &mut String, share: &Share) {
-    let code = QrCode::with_version(share.text().as_bytes(), Version::Normal(5), EcLevel::Q)
-        .expect("a code of version 5-Q holds 87 such characters");
-    let (width, colors) = (
-        code.width(),
-        Zeroizing::new(code.to_colors().iter().map(|c| *c == Color::Dark).collect::<Vec<bool>>()),
-    );
-    let side = width + 2 * QUIET;
+fn push_code(page: &mut String, code: &Code) {
+    let side = code.side();
     let _ = write!(
         page,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {side} {side}\" shape-rendering=\"crispEdges\"><path d=\""
     );
-    for (at, _) in colors.iter().enumerate().filter(|(_, dark)| **dark) {
-        let _ = write!(page, "M{} {}h1v1h-1z", at % width + QUIET, at / width + QUIET);
+    for at in (0..side * side).filter(|at| code.is_dark(at % side, at / side)) {
+        let _ = write!(page, "M{} {}h1v1h-1z", at % side, at / side);
     }
     page.push_str("\"/></svg>");
 }
