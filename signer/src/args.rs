@@ -5,7 +5,7 @@ mod floor;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 
 use crate::serial::Serial;
 use allow::Allow;
@@ -21,9 +21,35 @@ pub use floor::{Floor, FloorOf};
 )]
 pub struct Cli {
     #[command(flatten)]
-    pub serve: Option<Serve>,
+    pub serve: Serving,
     #[command(subcommand)]
     pub command: Option<Command>,
+}
+
+/// What serving takes, if no command was given: what the environment says of it is no reason to ask a command for the rest.
+#[derive(Debug)]
+pub struct Serving(pub Option<Serve>);
+
+impl FromArgMatches for Serving {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let serve = matches.subcommand_name().is_none().then(|| Serve::from_arg_matches(matches));
+        serve.transpose().map(Self)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Args for Serving {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        Serve::augment_args(command)
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Serve::augment_args_for_update(command)
+    }
 }
 
 /// What serving takes.

@@ -92,7 +92,7 @@ pub enum Fault {
 /// # Errors
 /// A [`Fault`], for the person who started it.
 pub fn run(cli: Cli) -> Result<ExitCode, Fault> {
-    match (cli.command, cli.serve) {
+    match (cli.command, cli.serve.0) {
         (Some(Command::Journal(JournalCommand::Verify(args))), _) => verify::run(&args),
         (Some(Command::Journal(JournalCommand::Show(args))), _) => show(&args),
         (Some(Command::Journal(JournalCommand::Export(args))), _) => export::run(&args),
