@@ -3,12 +3,12 @@
 mod support;
 
 use std::fs;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 use support::{Signer, Site, id, refusal};
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
@@ -186,7 +186,7 @@ async fn ten_thousand_connections_do_not_stop_health() {
     let mut client = signer.client().await;
     let mut silent = Vec::new();
     while (silent.len() as u64) < count {
-        silent.push(tokio::net::UnixStream::connect(&signer.socket).await.unwrap());
+        silent.push(connected(&signer.socket).await);
         if silent.len() % 500 == 0 {
             let begun = Instant::now();
             client.health(HealthRequest {}).await.unwrap();
@@ -199,4 +199,17 @@ async fn ten_thousand_connections_do_not_stop_health() {
     newcomer.await.expect("a new client is answered");
     let peak = peak_kib(&signer);
     assert!(peak < MAX_MEMORY_KIB, "{peak} KiB");
+}
+
+/// A connection, as soon as there is a place in the queue of those that were not accepted yet.
+async fn connected(socket: &Path) -> tokio::net::UnixStream {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        match tokio::net::UnixStream::connect(socket).await {
+            Err(error) if error.kind() == ErrorKind::WouldBlock && Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            stream => return stream.unwrap(),
+        }
+    }
 }
