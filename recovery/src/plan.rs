@@ -42,15 +42,15 @@ impl Plan {
 /// Rates for estimates, per second, cautious: seen on two shared cores, halved (docs/benchmarks.md).
 pub mod rates {
     /// Bytes of a backup verified.
-    pub const VERIFY_BYTES: u64 = 400_000_000;
+    pub const VERIFY_BYTES: u64 = 500_000_000;
     /// Events restored by archive.
-    pub const ARCHIVE_EVENTS: u64 = 150_000;
+    pub const ARCHIVE_EVENTS: u64 = 100_000;
     /// Events restored by publishing.
-    pub const PUBLISH_EVENTS: u64 = 50_000;
+    pub const PUBLISH_EVENTS: u64 = 45_000;
     /// Events read back.
-    pub const READ_BACK_EVENTS: u64 = 120_000;
+    pub const READ_BACK_EVENTS: u64 = 200_000;
     /// Events folded and written into the read model.
-    pub const REBUILD_EVENTS: u64 = 40_000;
+    pub const REBUILD_EVENTS: u64 = 60_000;
 
     /// Milliseconds for `count` at `rate` a second.
     pub fn estimate_ms(count: u64, rate: u64) -> Option<u64> {
