@@ -19,15 +19,13 @@ use x509_cert::{Certificate, SubjectPublicKeyInfo, Version};
 
 use super::document::{
     extension, instant, read, sequence, signature_algorithm, strict, time, to_pem, unusable, unwritable,
-    verifies,
 };
 use super::key::Key;
 use super::serial::Serial;
 use super::signer::Signer;
 use super::subject::Subject;
-
-/// What a certificate's PEM is called.
-const LABEL: &str = "CERTIFICATE";
+use crate::x509::file::Kind;
+use crate::x509::signature::Signed;
 
 /// How far a certificate begins before it is made: other hosts' clocks may be behind.
 const BACKDATED: SignedDuration = SignedDuration::from_mins(5);
@@ -65,7 +63,7 @@ impl CaCertificate {
     /// # Errors
     /// A file that cannot be read, or holds anything but one certificate with a subject key identifier.
     pub fn read(path: &Path) -> Result<Self, Failure> {
-        Self::of_der(read(path, LABEL)?)
+        Self::of_der(read(path, Kind::Certificate)?)
             .ok_or_else(|| unusable(path, "it is no certificate of a CA with a subject key identifier"))
     }
 
@@ -81,11 +79,13 @@ impl CaCertificate {
     }
 
     /// As PEM.
-    ///
-    /// # Errors
-    /// A fault of this program.
-    pub fn pem(&self) -> Result<String, Failure> {
-        to_pem(LABEL, &self.der)
+    pub fn pem(&self) -> String {
+        to_pem(Kind::Certificate, &self.der)
+    }
+
+    /// Whether this key (SubjectPublicKeyInfo, DER) signed it.
+    fn is_by(&self, public_key: &[u8]) -> bool {
+        Signed::read(&self.der).is_some_and(|signed| signed.is_by(public_key))
     }
 
     /// SHA-256 of its DER.
@@ -272,10 +272,8 @@ fn believed(answer: Vec<u8>, tbs: &[u8], by: &[u8]) -> Result<CaCertificate, Fai
         )
     };
     let answer = CaCertificate::of_der(answer).ok_or_else(refuse)?;
-    let certificate = &answer.certificate;
-    let is_that = certificate.tbs_certificate().to_der().is_ok_and(|found| found == tbs)
-        && verifies(by, certificate.signature_algorithm(), tbs, certificate.signature());
-    if is_that { Ok(answer) } else { Err(refuse()) }
+    let is_sent = answer.certificate.tbs_certificate().to_der().is_ok_and(|found| found == tbs);
+    if is_sent && answer.is_by(by) { Ok(answer) } else { Err(refuse()) }
 }
 
 #[cfg(test)]

@@ -20,14 +20,13 @@ use x509_cert::ext::pkix::{CrlNumber, CrlReason};
 
 use super::certificate::CaCertificate;
 use super::document::{
-    extension, instant, read, signature_algorithm, strict, time, to_pem, unusable, unwritable, verifies,
+    extension, instant, read, signature_algorithm, strict, time, to_pem, unusable, unwritable,
 };
 use super::key::Key;
 use super::serial::Serial;
 use super::signer::Signer;
-
-/// What a CRL's PEM is called.
-const LABEL: &str = "X509 CRL";
+use crate::x509::file::Kind;
+use crate::x509::signature::Signed;
 
 /// A complete CRL whose signature is the CA's.
 #[derive(Clone, Debug)]
@@ -105,7 +104,7 @@ impl Crl {
     /// # Errors
     /// A file that cannot be read, or is no complete CRL with a number; `tampered` when it is not this CA's.
     pub fn read(path: &Path, issuer: &CaCertificate) -> Result<Self, Failure> {
-        let crl = Self::of_der(read(path, LABEL)?).ok_or_else(|| {
+        let crl = Self::of_der(read(path, Kind::Crl)?).ok_or_else(|| {
             unusable(path, "it is no complete CRL of version 2 with a number of at most 64 bits")
         })?;
         if crl.is_by(issuer)? {
@@ -129,10 +128,9 @@ impl Crl {
     }
 
     fn is_by(&self, issuer: &CaCertificate) -> Result<bool, Failure> {
-        let tbs = self.list.tbs_cert_list.to_der().map_err(|_| unwritable())?;
         let key = issuer.public_key()?;
-        Ok(self.list.tbs_cert_list.issuer == *issuer.name()
-            && verifies(&key, &self.list.signature_algorithm, &tbs, &self.list.signature))
+        let is_signed = Signed::read(&self.der).is_some_and(|signed| signed.is_by(&key));
+        Ok(is_signed && self.list.tbs_cert_list.issuer == *issuer.name())
     }
 
     /// As DER.
@@ -141,11 +139,8 @@ impl Crl {
     }
 
     /// As PEM.
-    ///
-    /// # Errors
-    /// A fault of this program.
-    pub fn pem(&self) -> Result<String, Failure> {
-        to_pem(LABEL, &self.der)
+    pub fn pem(&self) -> String {
+        to_pem(Kind::Crl, &self.der)
     }
 
     /// SHA-256 of its DER.

@@ -1,49 +1,34 @@
-//! Certificates and CRLs as bytes: read strictly from files, put together, and believed only with a signature that verifies.
+//! Certificates and CRLs as bytes: one in a file, read strictly, and what they are put together of.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ED25519, ML_DSA_65, RSA_PKCS1_2048_8192_SHA256,
-    UnparsedPublicKey, VerificationAlgorithm,
-};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use trstctl_formats::{Class, Failure};
 use x509_cert::AlgorithmIdentifier;
-use x509_cert::der::asn1::{Any, BitString, ObjectIdentifier, OctetString};
+use x509_cert::der::asn1::{Any, ObjectIdentifier, OctetString};
 use x509_cert::der::oid::AssociatedOid;
-use x509_cert::der::{self, DateTime, Decode, Encode, Header, Tag, pem};
+use x509_cert::der::{self, DateTime, Decode, Encode, Header, Tag};
 use x509_cert::ext::Extension;
 use x509_cert::time::Time;
 
 use super::key::Algorithm;
+use crate::x509::file::{self, Kind};
 
-/// Longer files are not read: the signer takes CRLs of up to 8 MiB, which are 11 MiB as PEM.
-const MAX_FILE_BYTES: u64 = 16 << 20;
+/// Bytes that a line of PEM stands for: it has 64 characters (RFC 7468, 2).
+const PEM_LINE_BYTES: usize = 48;
 
-/// What begins a PEM file, behind any explanation.
-const PEM_BEGINNING: &[u8] = b"-----BEGIN ";
-
-/// The DER in a file, which is PEM with this label, or DER.
+/// The DER of the only one in a file, PEM or DER.
 ///
 /// # Errors
-/// A file that cannot be read, or is too long; PEM that is malformed, of another label, or more than one.
-pub(super) fn read(path: &Path, label: &str) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes));
-    read.map_err(|error| unusable(path, &format!("it cannot be read: {error}")))?;
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(unusable(path, "it is longer than any that the signer takes"));
-    }
-    if !bytes.windows(PEM_BEGINNING.len()).any(|window| window == PEM_BEGINNING) {
-        return Ok(bytes);
-    }
-    match pem::decode_vec(&bytes) {
-        Ok((found, der)) if found == label => Ok(der),
-        Ok((found, _)) => Err(unusable(path, &format!("it holds a {found}, and a {label} was expected"))),
-        Err(_) => Err(unusable(path, &format!("it is no PEM file with one {label}"))),
+/// A file that cannot be read, or holds none, several, or something else.
+pub(super) fn read(path: &Path, kind: Kind) -> Result<Vec<u8>, Failure> {
+    let mut ders = file::read(path, kind, |_, der| Some(der.to_vec()))?;
+    match (ders.pop(), ders.is_empty()) {
+        (Some(der), true) => Ok(der),
+        _ => Err(unusable(path, "it holds several, and one was expected")),
     }
 }
 
@@ -55,8 +40,10 @@ pub(super) fn unusable(path: &Path, why: &str) -> Failure {
 }
 
 /// As PEM.
-pub(super) fn to_pem(label: &'static str, der: &[u8]) -> Result<String, Failure> {
-    pem::encode_string(label, pem::LineEnding::LF, der).map_err(|_| unwritable())
+pub(super) fn to_pem(kind: Kind, der: &[u8]) -> String {
+    let label = kind.label();
+    let lines: String = der.chunks(PEM_LINE_BYTES).map(|line| STANDARD.encode(line) + "\n").collect();
+    format!("-----BEGIN {label}-----\n{lines}-----END {label}-----\n")
 }
 
 /// Reads all of `bytes`, if they are what would be written for what was read.
@@ -102,28 +89,6 @@ pub(super) fn signature_algorithm(algorithm: Algorithm) -> AlgorithmIdentifier {
         Algorithm::MlDsa65 => ("2.16.840.1.101.3.4.3.18", None),
     };
     AlgorithmIdentifier { oid: ObjectIdentifier::new_unwrap(oid), parameters }
-}
-
-/// Whether this is a signature of `message` by the key (SubjectPublicKeyInfo, DER), of an algorithm that the signer has.
-pub(super) fn verifies(
-    public_key: &[u8],
-    algorithm: &AlgorithmIdentifier,
-    message: &[u8],
-    signature: &BitString,
-) -> bool {
-    let known = Algorithm::ALL.into_iter().find(|known| signature_algorithm(*known) == *algorithm);
-    let (Some(known), Some(signature)) = (known, signature.as_bytes()) else { return false };
-    UnparsedPublicKey::new(verifier(known), public_key).verify(message, signature).is_ok()
-}
-
-fn verifier(algorithm: Algorithm) -> &'static dyn VerificationAlgorithm {
-    match algorithm {
-        Algorithm::P256 => &ECDSA_P256_SHA256_ASN1,
-        Algorithm::P384 => &ECDSA_P384_SHA384_ASN1,
-        Algorithm::Rsa3072 | Algorithm::Rsa4096 => &RSA_PKCS1_2048_8192_SHA256,
-        Algorithm::Ed25519 => &ED25519,
-        Algorithm::MlDsa65 => &ML_DSA_65,
-    }
 }
 
 /// What DER has no form for; everything that is typed was checked before.

@@ -13,7 +13,7 @@ const MAX_BYTES: u64 = 64 << 20;
 
 /// What a file holds.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Certificate,
     Crl,
 }
@@ -27,7 +27,7 @@ impl Kind {
     }
 
     /// What stands behind `BEGIN` in PEM.
-    fn label(self) -> &'static str {
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Certificate => "CERTIFICATE",
             Self::Crl => "X509 CRL",
@@ -39,7 +39,7 @@ impl Kind {
 ///
 /// # Errors
 /// [`Class::Usage`] for a file that cannot be read, or holds none, or something that is none.
-pub(super) fn read<T>(
+pub(crate) fn read<T>(
     path: &Path,
     kind: Kind,
     parse: impl Fn(String, &[u8]) -> Option<T>,

@@ -4,8 +4,8 @@
 
 mod certificate;
 mod crl;
-mod file;
-mod signature;
+pub(crate) mod file;
+pub(crate) mod signature;
 
 pub use certificate::Certificate;
 pub use crl::Crl;

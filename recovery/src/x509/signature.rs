@@ -12,7 +12,7 @@ use x509_cert::der::{Decode, Error, Reader, SliceReader};
 
 /// `SEQUENCE { what is signed, AlgorithmIdentifier, BIT STRING }`
 #[derive(Debug)]
-pub(super) struct Signed {
+pub(crate) struct Signed {
     /// As it stands: a signature covers bytes, not what they mean.
     tbs: Vec<u8>,
     algorithm: String,
@@ -21,7 +21,7 @@ pub(super) struct Signed {
 
 impl Signed {
     /// The parts of a whole certificate or CRL.
-    pub(super) fn read(der: &[u8]) -> Option<Self> {
+    pub(crate) fn read(der: &[u8]) -> Option<Self> {
         let mut reader = SliceReader::new(der).ok()?;
         let parts = reader.sequence(|parts| {
             let tbs = parts.tlv_bytes()?.to_vec();
@@ -34,7 +34,7 @@ impl Signed {
     }
 
     /// Whether this key (SPKI, DER) signed it. Not so for an algorithm that is not known here, SHA-1 for one.
-    pub(super) fn is_by(&self, public_key: &[u8]) -> bool {
+    pub(crate) fn is_by(&self, public_key: &[u8]) -> bool {
         let verifies = |verifier: &&'static dyn VerificationAlgorithm| {
             UnparsedPublicKey::new(*verifier, public_key).verify(&self.tbs, &self.signature).is_ok()
         };

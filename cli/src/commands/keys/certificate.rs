@@ -28,7 +28,7 @@ pub fn run(context: &Context, args: &Certificate) -> Result<Outcome, Failure> {
             }
         }
     })?;
-    write_signed(output, &args.output, certificate.pem()?.as_bytes())?;
+    write_signed(output, &args.output, certificate.pem().as_bytes())?;
     Ok(signed(args, &certificate))
 }
 

@@ -33,7 +33,7 @@ pub fn run(context: &Context, args: Crl) -> Result<Outcome, Failure> {
     })?;
     let bytes = match form {
         Form::Der => crl.der().to_vec(),
-        Form::Pem => crl.pem()?.into_bytes(),
+        Form::Pem => crl.pem().into_bytes(),
     };
     write_signed(output, &args.output, &bytes)?;
     Ok(signed(&args.output, &issuer, &options, &crl))
