@@ -14,6 +14,8 @@ pub enum Unit {
     EventsPerSecond,
     /// More is better.
     RowsPerSecond,
+    /// More is better.
+    SignaturesPerSecond,
     /// Less is better.
     Seconds,
     /// Less is better.
@@ -55,6 +57,8 @@ impl fmt::Display for Figures {
             Unit::BytesPerSecond => format!("{:.2} GB/s", self.median() / 1e9),
             Unit::EventsPerSecond => format!("{:.0} k/s", self.median() / 1e3),
             Unit::RowsPerSecond => format!("{:.0} k rows/s", self.median() / 1e3),
+            Unit::SignaturesPerSecond => format!("{:.1} k signs/s", self.median() / 1e3),
+            Unit::Seconds if self.median() < 0.01 => format!("{:.1} ms", self.median() * 1e3),
             Unit::Seconds if self.median() < 1.0 => format!("{:.0} ms", self.median() * 1e3),
             Unit::Seconds => format!("{:.2} s", self.median()),
             Unit::Bytes => format!("{:.1} MiB", self.median() / f64::from(1 << 20)),

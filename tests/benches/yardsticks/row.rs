@@ -35,6 +35,8 @@ pub enum Reach {
     AtLeastTimes(f64),
     /// This many times the yardstick's figure, or less.
     AtMostTimes(f64),
+    /// This figure, in the row's unit, or more.
+    AtLeast(f64),
     /// This figure, in the row's unit, or less.
     AtMost(f64),
     /// No bar: told for what it explains.
@@ -58,6 +60,7 @@ impl Row {
             Reach::AtLeastTimes(bar) => Some(ratio >= bar),
             Reach::AtMostTimes(bar) => Some(ratio <= bar),
             // Of an absolute bar the worst figure counts.
+            Reach::AtLeast(bar) => Some(self.ours.values.iter().all(|value| *value >= bar)),
             Reach::AtMost(bar) => Some(self.ours.values.iter().all(|value| *value <= bar)),
             Reach::Told => None,
         }
@@ -68,6 +71,7 @@ impl Row {
         match self.reach {
             Reach::AtLeastTimes(bar) => format!("≥ {bar}x"),
             Reach::AtMostTimes(bar) => format!("≤ {bar}x"),
+            Reach::AtLeast(bar) => format!("≥ {}", Figures::once(self.ours.unit, bar)),
             Reach::AtMost(bar) => format!("≤ {}", Figures::once(self.ours.unit, bar)),
             Reach::Told => String::new(),
         }

@@ -6,8 +6,14 @@ mod child;
 mod log;
 mod read_model;
 mod resume;
+mod signer;
+mod signer_site;
 mod verify;
 mod verify_memory;
+/// What the signer's own tests ask it to sign.
+#[path = "../../../../signer/tests/support/x509.rs"]
+#[allow(dead_code, reason = "rows use the good certificates only")]
+mod x509;
 
 use crate::row::Row;
 use crate::setting::Setting;
@@ -33,4 +39,5 @@ pub const ALL: &[Entry] = &[
     Entry { name: "read-model/readers", measure: read_model::readers },
     Entry { name: "resume/archive", measure: resume::archive },
     Entry { name: "resume/publish", measure: resume::publish },
+    Entry { name: "signer/certificates", measure: signer::speed },
 ];

@@ -1,0 +1,168 @@
+//! SignCertificate over the socket, journaled and durable, against the bare signature of the same library; and how long a
+//! request takes at half that load.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
+    RSA_PKCS1_SHA256, RsaKeyPair,
+};
+use tokio::task::JoinSet;
+use trstctl_signer_protocol::Client;
+use trstctl_signer_protocol::v1::{Algorithm, SignCertificateRequest};
+
+use super::signer_site::Authority;
+use crate::figures::{Figures, Unit, alternate};
+use crate::row::{Reach, Row, Yardstick};
+use crate::setting::Setting;
+
+/// Requests that wait at once, on [`CONNECTIONS`] connections.
+const WAITING: usize = 64;
+const CONNECTIONS: usize = 4;
+
+/// How long each figure is measured.
+const MEASURED: Duration = Duration::from_secs(3);
+
+/// The longest that 99 of 100 requests may take, in seconds.
+const P99: f64 = 0.005;
+
+/// Signs bytes.
+type Sign = Box<dyn Fn(&[u8])>;
+
+/// The three algorithms that are promised.
+pub fn speed(setting: &Setting) -> Vec<Row> {
+    [Algorithm::Rsa3072, Algorithm::P384, Algorithm::P256]
+        .into_iter()
+        .flat_map(|algorithm| of_algorithm(setting, algorithm))
+        .collect()
+}
+
+fn of_algorithm(setting: &Setting, algorithm: Algorithm) -> [Row; 2] {
+    let site = Authority::start(algorithm);
+    let sign = bare(algorithm);
+    let tbs = site.request().tbs;
+    let (theirs, ours) = alternate(
+        Unit::SignaturesPerSecond,
+        setting.rounds,
+        || rate_of(|| sign(&tbs)),
+        || site.block_on(at_once(&site)),
+    );
+    let half = ours.median() / 2.0;
+    let waits = (0..setting.rounds).map(|_| site.block_on(at_rate(&site, half))).collect();
+    let name = site.algorithm_name();
+    let signed = Row {
+        name: String::new(),
+        what: format!("SignCertificate, {name}, {WAITING} at once"),
+        yardstick: Some(Yardstick { name: String::from("bare signature, one core"), figures: theirs }),
+        ours,
+        reach: reach(algorithm),
+        limit: String::from(
+            "both cores: the client, HTTP/2 and the rules on both sides of the signature, and its check before it leaves.",
+        ),
+    };
+    let waited = Row {
+        name: String::new(),
+        what: format!("SignCertificate, {name}, p99 at half load"),
+        yardstick: None,
+        ours: Figures { unit: Unit::Seconds, values: waits },
+        reach: Reach::AtMost(P99),
+        limit: String::from("two syncs of the disk, of the journal and of its head, before each signature."),
+    };
+    [signed, waited]
+}
+
+fn reach(algorithm: Algorithm) -> Reach {
+    match algorithm {
+        Algorithm::Rsa3072 => Reach::AtLeastTimes(0.8),
+        Algorithm::P384 => Reach::AtLeastTimes(0.5),
+        _ => Reach::AtLeast(8_000.0),
+    }
+}
+
+/// Signs as the signer does, with a key of its own.
+fn bare(algorithm: Algorithm) -> Sign {
+    let random = SystemRandom::new();
+    let ecdsa = |kind: &'static EcdsaSigningAlgorithm| {
+        let key = EcdsaKeyPair::generate(kind).expect("a key");
+        let sign = move |tbs: &[u8]| {
+            key.sign(&random, tbs).expect("a signature");
+        };
+        Box::new(sign) as Sign
+    };
+    match algorithm {
+        Algorithm::P256 => ecdsa(&ECDSA_P256_SHA256_ASN1_SIGNING),
+        Algorithm::P384 => ecdsa(&ECDSA_P384_SHA384_ASN1_SIGNING),
+        _ => {
+            let key = RsaKeyPair::generate(rsa::KeySize::Rsa3072).expect("a key");
+            Box::new(move |tbs| {
+                let mut signature = vec![0; key.public_modulus_len()];
+                key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), tbs, &mut signature).expect("a signature");
+            })
+        }
+    }
+}
+
+fn rate_of(work: impl Fn()) -> f64 {
+    let begun = Instant::now();
+    let mut done = 0;
+    while begun.elapsed() < MEASURED {
+        work();
+        done += 1;
+    }
+    f64::from(done) / begun.elapsed().as_secs_f64()
+}
+
+/// Signatures a second when [`WAITING`] requests always wait.
+async fn at_once(site: &Authority) -> f64 {
+    let clients = site.clients(CONNECTIONS).await;
+    let done = Arc::new(AtomicU64::new(0));
+    let begun = Instant::now();
+    let mut callers = JoinSet::new();
+    for number in 0..WAITING {
+        let (mut client, done) = (clients[number % CONNECTIONS].clone(), Arc::clone(&done));
+        let serials = site.serials();
+        callers.spawn(async move {
+            while begun.elapsed() < MEASURED {
+                sign(&mut client, serials.request()).await;
+                done.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+    callers.join_all().await;
+    done.load(Ordering::Relaxed) as f64 / begun.elapsed().as_secs_f64()
+}
+
+/// Seconds that 99 of 100 requests take at most, from the instant at which each is due.
+async fn at_rate(site: &Authority, rate: f64) -> f64 {
+    let clients = site.clients(CONNECTIONS).await;
+    let serials = site.serials();
+    let begun = Instant::now();
+    let mut calls = JoinSet::new();
+    let mut waits = VecDeque::new();
+    let requests = (rate * MEASURED.as_secs_f64()) as usize;
+    for number in 0..requests {
+        let due = begun + Duration::from_secs_f64(number as f64 / rate);
+        tokio::time::sleep_until(due.into()).await;
+        let (mut client, request) = (clients[number % CONNECTIONS].clone(), serials.request());
+        calls.spawn(async move {
+            sign(&mut client, request).await;
+            due.elapsed().as_secs_f64()
+        });
+        while let Some(wait) = calls.try_join_next() {
+            waits.push_back(wait.expect("a call ends"));
+        }
+    }
+    waits.extend(calls.join_all().await);
+    let mut waits = Vec::from(waits);
+    waits.sort_by(f64::total_cmp);
+    waits[waits.len() * 99 / 100]
+}
+
+async fn sign(client: &mut Client, request: SignCertificateRequest) {
+    client.sign_certificate(request).await.expect("a certificate is signed");
+}
