@@ -7,8 +7,8 @@ EVENTS ?= 50000
 setup: ## Provide nats-server and PostgreSQL where they are missing.
 	@scripts/setup
 
-build: ## The command line program, optimised.
-	$(CARGO) build --release --locked -p trstctl-dr
+build: ## The programs, optimised.
+	$(CARGO) build --release --locked -p trstctl-dr -p trstctl-signer
 
 demo: setup build ## The main job on throw-away engines, with a report.
 	target/release/trstctl-dr demo --events $(EVENTS)

@@ -370,7 +370,8 @@ const WRITTEN: &[Written] = &[
         command: "demo",
         description: &[
             "Starts real engines in a throw-away folder, seeds a realistic history, backs up, verifies, refuses a flipped byte, destroys the engines, starts new \
-             ones, restores, rebuilds, and compares every digest.",
+             ones, restores, rebuilds, and compares every digest. A CA loses its host meanwhile, and goes on from the sealed key store and the KEK: trstctl-signer \
+             is run for that, which lies beside this program or in PATH.",
         ],
         examples: &[("A million events:", "trstctl-dr demo --events 1000000")],
     },

@@ -6,38 +6,39 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
-/// `trstctl-dr`, built once if the test run has not built it.
-pub fn binary() -> &'static Path {
-    static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| built("trstctl-dr"))
+/// `trstctl-dr`.
+pub fn binary() -> PathBuf {
+    built().join("trstctl-dr")
 }
 
-/// `trstctl-signer`, likewise.
-pub fn signer_binary() -> &'static Path {
-    static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| built("trstctl-signer"))
+/// `trstctl-signer`.
+pub fn signer_binary() -> PathBuf {
+    built().join("trstctl-signer")
 }
 
-/// Builds the program of the package of this name.
-fn built(name: &str) -> PathBuf {
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--locked", "-p", name]);
-    // What cargo tells this test about its own package would make some dependencies build again, and once more after.
-    let of_this_package = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_", "CARGO_PRIMARY_"];
-    for (name, _) in std::env::vars_os() {
-        if of_this_package.iter().any(|beginning| name.to_string_lossy().starts_with(beginning)) {
-            build.env_remove(name);
+/// The folder of both programs, which use each other: built once if the test run has not built them.
+fn built() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--locked", "-p", "trstctl-dr", "-p", "trstctl-signer"]);
+        // What cargo tells this test about its own package would make some dependencies build again, and once more after.
+        let of_this_package =
+            ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_", "CARGO_PRIMARY_"];
+        for (name, _) in std::env::vars_os() {
+            if of_this_package.iter().any(|beginning| name.to_string_lossy().starts_with(beginning)) {
+                build.env_remove(name);
+            }
         }
-    }
-    // Benchmarks measure the optimised program.
-    if !cfg!(debug_assertions) {
-        build.arg("--release");
-    }
-    assert!(build.status().expect("cargo runs").success(), "{name} does not build");
-    let test = std::env::current_exe().expect("a test has a path");
-    // target/debug/deps/test-… lies two folders below the program's.
-    let folder = test.ancestors().nth(2).expect("a test lies in target/<profile>/deps");
-    folder.join(name)
+        // Benchmarks measure the optimised programs.
+        if !cfg!(debug_assertions) {
+            build.arg("--release");
+        }
+        assert!(build.status().expect("cargo runs").success(), "the programs do not build");
+        let test = std::env::current_exe().expect("a test has a path");
+        // target/debug/deps/test-… lies two folders below the programs'.
+        test.ancestors().nth(2).expect("a test lies in target/<profile>/deps").to_owned()
+    })
 }
 
 /// The program with an environment of its own: nothing of the developer's settings reaches it.

@@ -1,5 +1,6 @@
 //! `trstctl-dr demo`: a disaster and its recovery on throw-away engines, with the steps that a real one takes.
 
+mod authority;
 mod stage;
 
 use std::fs::{File, OpenOptions};
@@ -25,6 +26,7 @@ use trstctl_recovery::rebuild::migrate_and_rebuild;
 use trstctl_recovery::restore::{RestoreOptions, RestoreReport, prepare, verify};
 use trstctl_recovery::source::{Trust, inspect, to_look_into};
 
+use self::authority::Authority;
 use self::stage::Stage;
 use super::restore::{phase_table, store_time};
 use super::{Context, Counts, rebuild};
@@ -52,9 +54,11 @@ pub fn run(context: &Context, args: &Demo) -> Result<Outcome, Failure> {
     let backup = demo.back_up(&stage)?;
     let (verified, counts) = demo.verify(args.report.counts())?;
     let refusal = demo.refuse_a_flipped_byte()?;
+    let authority = demo.step("lose a CA's host", Authority::make_and_lose)?;
     demo.destroy(stage);
     let stage = demo.start("start new engines")?;
     let restored = demo.restore(&stage)?;
+    let authority = demo.step("bring the CA back", |context, _| authority.recover(context))?;
     demo.destroy(stage);
     Findings {
         events: args.events,
@@ -65,6 +69,7 @@ pub fn run(context: &Context, args: &Demo) -> Result<Outcome, Failure> {
         counts,
         refusal,
         restored,
+        authority,
         phases: demo.phases.into_report(),
     }
     .outcome()
@@ -95,6 +100,18 @@ impl Rehearsal<'_> {
         let stage = Stage::start()?;
         running.end(2);
         Ok(stage)
+    }
+
+    /// A phase of one step.
+    fn step<T>(
+        &mut self,
+        phase: &'static str,
+        work: impl FnOnce(&Context, &Path) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let running = self.phases.begin(phase, None, Unit::Steps);
+        let done = work(self.context, self.folder.path())?;
+        running.end(1);
+        Ok(done)
     }
 
     fn destroy(&mut self, stage: Stage) {
@@ -219,6 +236,7 @@ struct Findings {
     counts: Option<Value>,
     refusal: Failure,
     restored: RestoreReport,
+    authority: authority::Recovered,
     phases: Vec<Phase>,
 }
 
@@ -230,10 +248,9 @@ impl Findings {
         for (check, holds) in &checks {
             words.push_str(&format!("  {}  {check}\n", if *holds { "ok    " } else { "FAILED" }));
         }
-        words.push_str(&format!(
-            "\n  refused: {}\n",
-            text::wrap("  refused: ", &self.refusal.message).trim_start_matches("  refused: ").trim_end()
-        ));
+        words.push('\n');
+        words.push_str(&text::wrap("  refused: ", &self.refusal.message));
+        words.push_str(&text::wrap("  refused: ", &self.authority.wrong_kek));
         if let Some(peak) = peak_memory_bytes() {
             words.push_str(&text::field(
                 "peak memory",
@@ -251,7 +268,7 @@ impl Findings {
     fn checks(&self) -> Vec<(String, bool)> {
         let (saved, live) = (self.verified.content.as_ref(), &self.restored.live);
         let rebuilt = self.restored.rebuild.as_ref().map(|rebuild| &rebuild.model.digests);
-        vec![
+        let mut checks = vec![
             (
                 format!(
                     "verified: {} of {} in the backup",
@@ -269,7 +286,9 @@ impl Findings {
                 "the rebuilt read model has the digests of the lost one".to_owned(),
                 rebuilt == Some(&self.before),
             ),
-        ]
+        ];
+        checks.extend(self.authority.checks());
+        checks
     }
 
     fn json(&self, checks: &[(String, bool)]) -> Value {
@@ -282,6 +301,7 @@ impl Findings {
             "file_bytes": self.backup.file_bytes,
             "merkle_root": self.restored.live.merkle_root.to_string(),
             "checks": checks.iter().map(|(check, holds)| json!({"check": check, "ok": holds})).collect::<Vec<_>>(),
+            "authority": self.authority.json(),
             "rebuild": self.restored.rebuild.as_ref().map(rebuild::json),
             "nats_version": self.restored.nats_version,
             "phases": self.phases,

@@ -1,6 +1,5 @@
 //! `trstctl-dr keys check`: the match matrix as a table. This process opens no private key; a child of the signer's does.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -8,6 +7,7 @@ use trstctl_formats::{Class, Failure};
 use trstctl_recovery::match_matrix::{AtHand, Line, Matrix, Verdict, examine};
 use trstctl_recovery::progress::{Phase, Phases};
 
+use super::signer_program;
 use crate::args::Check;
 use crate::commands::Context;
 use crate::outcome::Outcome;
@@ -16,7 +16,7 @@ use crate::text;
 /// `trstctl-dr keys check`
 pub fn run(context: &Context, args: Check) -> Result<Outcome, Failure> {
     let at_hand = AtHand {
-        signer: args.signer.unwrap_or_else(signer),
+        signer: args.signer.unwrap_or_else(signer_program),
         keystore: args.keystore,
         kek: args.kek,
         ca_certificates: args.ca_certificate,
@@ -30,13 +30,6 @@ pub fn run(context: &Context, args: Check) -> Result<Outcome, Failure> {
     let mut phases = Phases::new(Arc::clone(&context.progress));
     let matrix = examine(&at_hand, &mut phases)?;
     Ok(outcome(&matrix, phases.into_report()))
-}
-
-/// The signer of the same installation: beside this program, else whichever PATH has.
-fn signer() -> PathBuf {
-    let name = "trstctl-signer";
-    let beside = std::env::current_exe().ok().map(|program| program.with_file_name(name));
-    beside.filter(|path| path.is_file()).unwrap_or_else(|| name.into())
 }
 
 fn outcome(matrix: &Matrix, phases: Vec<Phase>) -> Outcome {

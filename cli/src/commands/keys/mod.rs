@@ -34,6 +34,13 @@ pub fn run(context: &Context, keys: Keys) -> Result<Outcome, Failure> {
     }
 }
 
+/// The signer of the same installation: beside this program, else whichever PATH has.
+pub fn signer_program() -> PathBuf {
+    let name = "trstctl-signer";
+    let beside = std::env::current_exe().ok().map(|program| program.with_file_name(name));
+    beside.filter(|path| path.is_file()).unwrap_or_else(|| name.into())
+}
+
 /// Says in a JSON object which secret it is about.
 fn name_into(result: &mut serde_json::Value, secret: &Secret) {
     result["kind"] = json!(secret.kind().to_string());
