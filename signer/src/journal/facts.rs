@@ -141,14 +141,7 @@ impl Facts {
                 bytes::<32>(public_key_sha256).and(bytes::<16>(kek_id)).map(drop)
             }
             Act::KeyRewrapped { key_id, generation, kek_id } => {
-                let known = self.keys.get(key_id).ok_or("its key was never made")?;
-                let news = Sealing { generation: *generation, kek_id: bytes(kek_id)? };
-                match known.sealing {
-                    // The same again: a crash left the first without its file.
-                    Some(last) if news == last || news.generation > last.generation => Ok(()),
-                    None if news.generation > 1 => Ok(()),
-                    _ => Err("a key's generation does not rise"),
-                }
+                self.may_be_sealed(*key_id, Sealing { generation: *generation, kek_id: bytes(kek_id)? })
             }
             Act::TreeHeadSigned { key_id, .. }
             | Act::CertificateSigned { key_id, .. }
@@ -179,32 +172,15 @@ impl Facts {
                 self.extends(log, &head).map_err(|_| "a floor goes backwards")
             }
             Act::FloorSet { key_id, crl_number, epoch, .. } => {
-                self.reaches(*epoch).map_err(|_| "an epoch goes backwards")?;
-                let is_ca = self.keys.get(key_id).is_some_and(|key| key.purposes.are_of_ca());
-                let last = self.authorities.get(key_id).and_then(Authority::last_crl_number).unwrap_or(0);
-                match (is_ca, *crl_number >= last) {
-                    (true, true) => Ok(()),
-                    (false, _) => Err("a floor is of a key that is no CA's"),
-                    (true, false) => Err("a floor goes backwards"),
-                }
+                self.may_have_floor(*key_id, *crl_number, *epoch)
             }
             Act::SerialsUsed { serials, .. } if serials.len() > MAX_USED => Err("it names too many at once"),
             Act::SerialsUsed { .. } => Ok(()),
-            Act::CrlNumberAllowed { key_id, number, .. } => {
-                let last = self.authorities.get(key_id).and_then(Authority::last_crl_number);
-                let is_refused = last.is_some_and(|last| *number <= last);
-                is_refused.then_some(()).ok_or("nothing refuses what it allows")
-            }
-            Act::DroppedSerialAllowed { key_id, serial, .. } => {
-                let is_refused = self.authorities.get(key_id).is_some_and(|ca| ca.has_revoked(*serial));
-                is_refused.then_some(()).ok_or("nothing refuses what it allows")
-            }
-            Act::TreeHeadAllowed { log, tree_size, root, .. } => {
-                let head = TreeHead { tree_size: *tree_size, root: bytes(root)? };
-                self.extends(log, &head).err().map(drop).ok_or("nothing refuses what it allows")
-            }
-            Act::EpochAllowed { epoch, .. } => {
-                self.reaches(*epoch).err().map(drop).ok_or("nothing refuses what it allows")
+            Act::CrlNumberAllowed { .. }
+            | Act::DroppedSerialAllowed { .. }
+            | Act::TreeHeadAllowed { .. }
+            | Act::EpochAllowed { .. } => {
+                self.refuses(act)?.then_some(()).ok_or("nothing refuses what it allows")
             }
             Act::CertificateSigned { key_id, serial, tbs_sha256, epoch, .. } => {
                 self.in_epoch(*epoch).map_err(|_| "an epoch goes backwards")?;
@@ -228,6 +204,45 @@ impl Facts {
                 may.map_err(|_| "a CRL number is not above the last")
             }
         }
+    }
+
+    fn may_be_sealed(&self, key_id: KeyId, news: Sealing) -> Result<(), &'static str> {
+        match self.keys.get(&key_id).ok_or("its key was never made")?.sealing {
+            // The same again: a crash left the first without its file.
+            Some(last) if news == last || news.generation > last.generation => Ok(()),
+            None if news.generation > 1 => Ok(()),
+            _ => Err("a key's generation does not rise"),
+        }
+    }
+
+    fn may_have_floor(&self, key_id: KeyId, crl_number: u64, epoch: u64) -> Result<(), &'static str> {
+        self.reaches(epoch).map_err(|_| "an epoch goes backwards")?;
+        let is_ca = self.keys.get(&key_id).is_some_and(|key| key.purposes.are_of_ca());
+        let last = self.authorities.get(&key_id).and_then(Authority::last_crl_number).unwrap_or(0);
+        match (is_ca, crl_number >= last) {
+            (true, true) => Ok(()),
+            (false, _) => Err("a floor is of a key that is no CA's"),
+            (true, false) => Err("a floor goes backwards"),
+        }
+    }
+
+    /// Whether what an act allows would be refused without it.
+    fn refuses(&self, allowing: &Act) -> Result<bool, &'static str> {
+        Ok(match allowing {
+            Act::CrlNumberAllowed { key_id, number, .. } => {
+                let last = self.authorities.get(key_id).and_then(Authority::last_crl_number);
+                last.is_some_and(|last| *number <= last)
+            }
+            Act::DroppedSerialAllowed { key_id, serial, .. } => {
+                self.authorities.get(key_id).is_some_and(|ca| ca.has_revoked(*serial))
+            }
+            Act::TreeHeadAllowed { log, tree_size, root, .. } => {
+                let head = TreeHead { tree_size: *tree_size, root: bytes(root)? };
+                self.extends(log, &head).is_err()
+            }
+            Act::EpochAllowed { epoch, .. } => self.reaches(*epoch).is_err(),
+            _ => false,
+        })
     }
 
     /// Adds an act that was checked.
