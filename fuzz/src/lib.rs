@@ -20,8 +20,8 @@ pub use finding::Finding;
 pub use run::{Budget, Run, Stats, replay};
 pub use targets::{
     Outcome, certificate_request, container, crl_request, header, issuer_certificate, journal, key_share,
-    manifest, migrations, nats_connection, projection, record_v1, record_v2, sealed_key, stored_message,
-    trailer, tree_head, whole_v1, whole_v2,
+    manifest, migrations, nats_connection, projection, record_v1, record_v2, sealed_key, small_request,
+    stored_message, trailer, tree_head, whole_v1, whole_v2,
 };
 
 /// A fuzz target.
@@ -53,6 +53,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "record_v1", run: record_v1, dictionary: "backup", rounds: 250_000 },
     Target { name: "record_v2", run: record_v2, dictionary: "backup", rounds: 250_000 },
     Target { name: "sealed_key", run: sealed_key, dictionary: "sealed_key", rounds: 50_000 },
+    Target { name: "small_request", run: small_request, dictionary: "signer", rounds: 600_000 },
     Target { name: "stored_message", run: stored_message, dictionary: "backup", rounds: 120_000 },
     Target { name: "trailer", run: trailer, dictionary: "backup", rounds: 500_000 },
     Target { name: "tree_head", run: tree_head, dictionary: "backup", rounds: 150_000 },

@@ -45,6 +45,7 @@ targets!(
     record_v1,
     record_v2,
     sealed_key,
+    small_request,
     stored_message,
     trailer,
     tree_head,

@@ -8,6 +8,7 @@ use std::io::{Cursor, Write as _};
 use std::path::Path;
 use std::{env, fs};
 
+use prost::Message;
 use trstctl_formats::backup::{
     Allow, BackupKey, FormatVersion, Header, VerifyOptions, Writer, one_line, verify,
 };
@@ -18,6 +19,7 @@ use trstctl_formats::{StoreTime, StoredMessage};
 use trstctl_fuzz::{TARGETS, der, folder, replay, target};
 use trstctl_ledger::history::{Gaps, History, HistoryOptions, Odd};
 use trstctl_migrations::files::MIGRATIONS;
+use trstctl_signer_protocol::v1::{GenerateKeyRequest, ProbeRequest, SignTreeHeadRequest};
 
 /// Longer lines and files are no seeds: mutations of them are slow.
 const MAX_SEED_BYTES: usize = 6_000;
@@ -266,6 +268,31 @@ fn requests(seeds: &mut Seeds) {
     }
 }
 
+/// One request of each kind, and one that is refused.
+fn small_requests(seeds: &mut Seeds) {
+    let key_id = String::from("00000001-0000-4000-8000-000000000001");
+    let key = GenerateKeyRequest { key_id: key_id.clone(), algorithm: 5, purposes: vec![3] };
+    let ca = GenerateKeyRequest { algorithm: 2, purposes: vec![1, 2], ..key.clone() };
+    let head = SignTreeHeadRequest {
+        key_id: key_id.clone(),
+        log: String::from("a-deployment/TRSTCTL_EVENTS"),
+        tree_size: 7,
+        root: vec![0xab; 32],
+        epoch: 1,
+    };
+    let probe = ProbeRequest { key_id, nonce: vec![7; 32] };
+    let refused = SignTreeHeadRequest { log: String::from("a log"), ..head.clone() };
+    for (name, content) in [
+        ("key", key.encode_to_vec()),
+        ("ca", ca.encode_to_vec()),
+        ("tree-head", head.encode_to_vec()),
+        ("probe", probe.encode_to_vec()),
+        ("refused", refused.encode_to_vec()),
+    ] {
+        seeds.add("small_request", name, &content);
+    }
+}
+
 /// A signer's journal, and the beginnings of it.
 fn journals(seeds: &mut Seeds) {
     let whole = fs::read_to_string(folder().join("signed/journal")).unwrap();
@@ -301,6 +328,7 @@ fn all() -> Seeds {
     sealed_keys(&mut seeds);
     key_shares(&mut seeds);
     requests(&mut seeds);
+    small_requests(&mut seeds);
     journals(&mut seeds);
     seeds
 }

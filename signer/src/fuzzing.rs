@@ -5,12 +5,16 @@ use std::path::Path;
 use jiff::Timestamp;
 use tonic::Status;
 use trstctl_signer_protocol::REFUSAL;
-use trstctl_signer_protocol::v1::{self, SignCertificateRequest, SignCrlRequest};
+use trstctl_signer_protocol::v1::{
+    self, GenerateKeyRequest, ProbeRequest, SignCertificateRequest, SignCrlRequest, SignTreeHeadRequest,
+};
 
 use crate::Fault;
 use crate::algorithm::Algorithm;
 use crate::journal::Journal;
+use crate::service::{self, Wanted};
 use crate::signing::{meaning, of_unfit};
+use crate::tree_head;
 use crate::x509::{Signatory, certificate, crl};
 
 /// A refusal, as the caller sees it.
@@ -59,6 +63,36 @@ pub fn crl(
     let fit = crl::check(&request.tbs, &request.issuer_certificate, signatory(algorithm, public_key), now);
     let claim = fit.map_err(|unfit| refused(&of_unfit(unfit)))?.claim;
     Ok(Crl { number: claim.number, serials: claim.revoked.iter().map(ToString::to_string).collect() })
+}
+
+/// The key that may be made, but for those that were made before: its request again, in the one spelling.
+///
+/// # Errors
+/// The refusal.
+pub fn key(request: &GenerateKeyRequest) -> Result<GenerateKeyRequest, Refused> {
+    let Wanted { id, algorithm, purposes } = service::wanted(request).map_err(|status| refused(&status))?;
+    Ok(GenerateKeyRequest {
+        key_id: id.to_string(),
+        algorithm: v1::Algorithm::from(algorithm).into(),
+        purposes: purposes.each().map(|purpose| v1::Purpose::from(purpose).into()).collect(),
+    })
+}
+
+/// What is signed for a tree head, but for what was signed before.
+///
+/// # Errors
+/// The refusal.
+pub fn tree_head(request: &SignTreeHeadRequest) -> Result<Vec<u8>, Refused> {
+    let (log, head) = service::head(request).map_err(|status| refused(&status))?;
+    Ok(tree_head::text(&log, &head))
+}
+
+/// What is signed for a probe.
+///
+/// # Errors
+/// The refusal.
+pub fn probe(request: &ProbeRequest) -> Result<Vec<u8>, Refused> {
+    service::challenge(request).map_err(|status| refused(&status))
 }
 
 /// The entries of the journal in this folder, as they stand there.

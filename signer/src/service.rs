@@ -61,14 +61,7 @@ impl Service {
 #[tonic::async_trait]
 impl Signer for Service {
     async fn generate_key(&self, request: Request<GenerateKeyRequest>) -> Result<Response<Key>, Status> {
-        let request = request.into_inner();
-        let id = key_id(&request.key_id)?;
-        let algorithm = u8::try_from(request.algorithm).ok().and_then(Algorithm::of);
-        let algorithm = algorithm.ok_or_else(|| bad("the algorithm is unknown"))?;
-        let purposes = purposes(&request).map_err(|error| bad(&error.to_string()))?;
-        if purposes.has(Purpose::TreeHeads) && algorithm != Algorithm::Ed25519 {
-            return Err(bad("a key for tree heads is an Ed25519 key"));
-        }
+        let Wanted { id, algorithm, purposes } = wanted(&request.into_inner())?;
         let made = self.writer.generate(id, algorithm, purposes).await.map_err(|busy| of_busy(&busy))?;
         Ok(Response::new(to_wire(&*made.map_err(|fault| of_fault(&fault))?)))
     }
@@ -95,10 +88,7 @@ impl Signer for Service {
         request: Request<SignTreeHeadRequest>,
     ) -> Result<Response<SignTreeHeadResponse>, Status> {
         let request = request.into_inner();
-        let log: LogName =
-            request.log.parse().map_err(|error: tree_head::BadLogName| bad(&error.to_string()))?;
-        let root = request.root.try_into().map_err(|_| bad("a root has 32 bytes"))?;
-        let head = TreeHead { tree_size: request.tree_size, root };
+        let (log, head) = head(&request)?;
         let key = self.key(&request.key_id).await?;
         may_sign(&key, Purpose::TreeHeads)?;
         let text = tree_head::text(&log, &head);
@@ -109,11 +99,9 @@ impl Signer for Service {
 
     async fn probe(&self, request: Request<ProbeRequest>) -> Result<Response<ProbeResponse>, Status> {
         let request = request.into_inner();
-        if !NONCE_BYTES.contains(&request.nonce.len()) {
-            return Err(bad("a nonce has 16 to 64 bytes"));
-        }
+        let text = challenge(&request)?;
         let key = self.key(&request.key_id).await?;
-        let signature = key.private.sign(&probe_text(&request.nonce));
+        let signature = key.private.sign(&text);
         let signature = signature.map_err(|error| of_fault(&KeyringFault::from(error)))?;
         Ok(Response::new(ProbeResponse { signature }))
     }
@@ -131,6 +119,40 @@ impl Signer for Service {
             degraded: [self.degraded.clone(), self.shared.findings()].concat(),
         }))
     }
+}
+
+/// The key that GenerateKey asks for.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(crate) id: KeyId,
+    pub(crate) algorithm: Algorithm,
+    pub(crate) purposes: Purposes,
+}
+
+pub(crate) fn wanted(request: &GenerateKeyRequest) -> Result<Wanted, Status> {
+    let id = key_id(&request.key_id)?;
+    let algorithm = u8::try_from(request.algorithm).ok().and_then(Algorithm::of);
+    let algorithm = algorithm.ok_or_else(|| bad("the algorithm is unknown"))?;
+    let purposes = purposes(request).map_err(|error| bad(&error.to_string()))?;
+    if purposes.has(Purpose::TreeHeads) && algorithm != Algorithm::Ed25519 {
+        return Err(bad("a key for tree heads is an Ed25519 key"));
+    }
+    Ok(Wanted { id, algorithm, purposes })
+}
+
+/// What SignTreeHead asks for.
+pub(crate) fn head(request: &SignTreeHeadRequest) -> Result<(LogName, TreeHead), Status> {
+    let log = request.log.parse().map_err(|error: tree_head::BadLogName| bad(&error.to_string()))?;
+    let root = request.root.as_slice().try_into().map_err(|_| bad("a root has 32 bytes"))?;
+    Ok((log, TreeHead { tree_size: request.tree_size, root }))
+}
+
+/// What a probe signs.
+pub(crate) fn challenge(request: &ProbeRequest) -> Result<Vec<u8>, Status> {
+    if !NONCE_BYTES.contains(&request.nonce.len()) {
+        return Err(bad("a nonce has 16 to 64 bytes"));
+    }
+    Ok(probe_text(&request.nonce))
 }
 
 fn key_id(text: &str) -> Result<KeyId, Status> {
