@@ -123,7 +123,7 @@ impl Authority {
         let mut phases = Phases::new(context.progress.clone());
         let lines = examine(&at_hand, &mut phases)?.lines;
         let line = lines.into_iter().find(|line| line.verdict == Verdict::Failed);
-        line.map(|line| line.found).ok_or_else(|| {
+        line.map(|line| format!("KEK {}: {}", line.subject, line.found)).ok_or_else(|| {
             let hint = "Do not use this program; report this.";
             Failure::new(Class::Internal, "a key store was taken for one under another KEK", hint)
         })
