@@ -16,29 +16,37 @@ pub fn signer_binary() -> PathBuf {
     built().join("trstctl-signer")
 }
 
+/// `make test` says by this variable that its run has built the programs already, which it does with all tests.
+const ARE_BUILT: &str = "TRSTCTL_PROGRAMS_ARE_BUILT";
+
 /// The folder of both programs, which use each other: built once if the test run has not built them.
 fn built() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--locked", "-p", "trstctl-dr", "-p", "trstctl-signer"]);
-        // What cargo tells this test about its own package would make some dependencies build again, and once more after.
-        let of_this_package =
-            ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_", "CARGO_PRIMARY_"];
-        for (name, _) in std::env::vars_os() {
-            if of_this_package.iter().any(|beginning| name.to_string_lossy().starts_with(beginning)) {
-                build.env_remove(name);
-            }
+        if std::env::var_os(ARE_BUILT).is_none() {
+            build();
         }
-        // Benchmarks measure the optimised programs.
-        if !cfg!(debug_assertions) {
-            build.arg("--release");
-        }
-        assert!(build.status().expect("cargo runs").success(), "the programs do not build");
         let test = std::env::current_exe().expect("a test has a path");
         // target/debug/deps/test-… lies two folders below the programs'.
         test.ancestors().nth(2).expect("a test lies in target/<profile>/deps").to_owned()
     })
+}
+
+fn build() {
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--locked", "-p", "trstctl-dr", "-p", "trstctl-signer"]);
+    // What cargo tells this test about its own package would make some dependencies build again, and once more after.
+    let of_this_package = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_", "CARGO_PRIMARY_"];
+    for (name, _) in std::env::vars_os() {
+        if of_this_package.iter().any(|beginning| name.to_string_lossy().starts_with(beginning)) {
+            build.env_remove(name);
+        }
+    }
+    // Benchmarks measure the optimised programs.
+    if !cfg!(debug_assertions) {
+        build.arg("--release");
+    }
+    assert!(build.status().expect("cargo runs").success(), "the programs do not build");
 }
 
 /// The program with an environment of its own: nothing of the developer's settings reaches it.
