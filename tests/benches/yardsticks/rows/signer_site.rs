@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
 use trstctl_signer_protocol::v1::{
     Algorithm, CertificateKind, GenerateKeyRequest, Key, LeafUsage, Purpose, SignCertificateRequest,
 };
@@ -48,7 +48,8 @@ impl Authority {
         command.arg("--keystore").arg(path("keystore")).arg("--kek").arg(path("kek"));
         command.arg("--socket").arg(path("run/signer.sock")).stdout(Stdio::null());
         let child = command.spawn().expect("trstctl-signer starts");
-        let runtime = Runtime::new().expect("a runtime");
+        // One thread: what the client takes of the cores is the signer's loss.
+        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
         let serials = runtime.block_on(async {
             let mut client = first_answer(&folder).await;
             root(&mut client, algorithm).await
