@@ -15,7 +15,7 @@ use crate::journal::Journal;
 use crate::service::{self, Wanted};
 use crate::signing::{meaning, of_unfit};
 use crate::tree_head;
-use crate::x509::{Signatory, certificate, crl};
+use crate::x509::{LastIssuer, Signatory, certificate, crl};
 
 /// A refusal, as the caller sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +44,8 @@ pub fn certificate(
     algorithm: v1::Algorithm,
     public_key: &[u8],
 ) -> Result<String, Refused> {
-    let key = signatory(algorithm, public_key);
+    let issuer = LastIssuer::default();
+    let key = signatory(algorithm, public_key, &issuer);
     let meaning = meaning(request).map_err(|status| refused(&status))?;
     let fit = certificate::check(&request.tbs, &request.issuer_certificate, key, &meaning);
     fit.map(|fit| fit.serial.to_string()).map_err(|unfit| refused(&of_unfit(unfit)))
@@ -60,7 +61,9 @@ pub fn crl(
     public_key: &[u8],
     now: Timestamp,
 ) -> Result<Crl, Refused> {
-    let fit = crl::check(&request.tbs, &request.issuer_certificate, signatory(algorithm, public_key), now);
+    let issuer = LastIssuer::default();
+    let key = signatory(algorithm, public_key, &issuer);
+    let fit = crl::check(&request.tbs, &request.issuer_certificate, key, now);
     let claim = fit.map_err(|unfit| refused(&of_unfit(unfit)))?.claim;
     Ok(Crl { number: claim.number, serials: claim.revoked.iter().map(ToString::to_string).collect() })
 }
@@ -105,9 +108,9 @@ pub fn journal(folder: &Path) -> Result<Vec<u8>, Fault> {
     Ok(entries)
 }
 
-fn signatory(algorithm: v1::Algorithm, public_key: &[u8]) -> Signatory<'_> {
+fn signatory<'a>(algorithm: v1::Algorithm, public_key: &'a [u8], issuer: &'a LastIssuer) -> Signatory<'a> {
     let number = u8::try_from(algorithm as i32).ok().and_then(Algorithm::of);
-    Signatory { algorithm: number.expect("a target names a known algorithm"), public_key }
+    Signatory { algorithm: number.expect("a target names a known algorithm"), public_key, issuer }
 }
 
 fn refused(status: &Status) -> Refused {

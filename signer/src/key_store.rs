@@ -19,7 +19,8 @@ use crate::journal::{Facts, KeyFacts};
 use crate::key_id::KeyId;
 use crate::lock::{self, Lock};
 use crate::private_key::{KeyRefused, PrivateKey};
-use crate::x509::Signatory;
+use crate::x509::signed::PublicHalf;
+use crate::x509::{LastIssuer, Signatory};
 
 /// What the name of a sealed key ends in, behind its id.
 const ENDING: &str = ".key";
@@ -46,8 +47,12 @@ pub struct OpenKey {
     pub purposes: Purposes,
     /// SubjectPublicKeyInfo, DER.
     pub public_key: Vec<u8>,
+    /// The same, ready to verify with.
+    pub public: PublicHalf,
     /// The key itself.
     pub private: PrivateKey,
+    /// The certificate that it signed with last.
+    pub issuer: LastIssuer,
 }
 
 /// Why a key, or the store, cannot be used.
@@ -379,7 +384,7 @@ impl KeyStore {
 impl OpenKey {
     /// The key, as far as the rules for what it signs look at it.
     pub fn signatory(&self) -> Signatory<'_> {
-        Signatory { algorithm: self.algorithm, public_key: &self.public_key }
+        Signatory { algorithm: self.algorithm, public_key: &self.public_key, issuer: &self.issuer }
     }
 
     /// Whether it is what the journal says of this id.
@@ -457,7 +462,8 @@ pub fn open(id: KeyId, bytes: &[u8], kek: &Kek) -> Result<OpenKey, KeyFault> {
     if digest_of(&public_key) != header.public_key_sha256 {
         return Err(differs("its private half does not belong to the public half that its file states"));
     }
-    Ok(OpenKey { header, algorithm, purposes, public_key, private })
+    let public = PublicHalf::new(algorithm, &public_key)?;
+    Ok(OpenKey { header, algorithm, purposes, public_key, public, private, issuer: LastIssuer::default() })
 }
 
 /// SHA-256 of a public half, as a sealed file and the journal state it.

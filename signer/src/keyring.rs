@@ -14,6 +14,8 @@ use crate::key_id::KeyId;
 use crate::key_store::{KeyFault, KeyStore, OpenKey, digest_of};
 use crate::note::Note;
 use crate::private_key::{KeyRefused, PrivateKey, random};
+use crate::x509::LastIssuer;
+use crate::x509::signed::PublicHalf;
 
 /// Generation of a key that was never sealed again.
 const FIRST_GENERATION: u32 = 1;
@@ -187,6 +189,7 @@ impl Keyring {
         }
         let private = PrivateKey::generate(algorithm)?;
         let public_key = private.public_key()?;
+        let public = PublicHalf::new(algorithm, &public_key)?;
         let header = KeyHeader {
             algorithm: algorithm as u8,
             purposes: purposes.bits(),
@@ -217,7 +220,15 @@ impl Keyring {
         locked.append(now, act)?;
         self.store.publish(&staged)?;
         drop(locked);
-        let key = Arc::new(OpenKey { header, algorithm, purposes, public_key, private });
+        let key = Arc::new(OpenKey {
+            header,
+            algorithm,
+            purposes,
+            public_key,
+            public,
+            private,
+            issuer: LastIssuer::default(),
+        });
         self.share(vec![(id, Arc::clone(&key))], None);
         Ok(key)
     }

@@ -15,7 +15,7 @@ use crate::keyring::KeyringFault;
 use crate::note::What;
 use crate::service::{Service, bad, may_sign, of_fault, refused};
 use crate::x509::certificate::{self, Kind, Meaning, Usage};
-use crate::x509::signed::{self, BadSignature};
+use crate::x509::signed::BadSignature;
 use crate::x509::{Unfit, crl};
 
 impl Service {
@@ -33,7 +33,7 @@ impl Service {
         let tbs_sha256 = Sha256::digest(&tbs).into();
         self.note(&key, request.epoch, What::Certificate { serial, not_after, tbs_sha256 }).await?;
         let signature = sign(&key, &tbs)?;
-        let certificate = signed::certificate(&tbs, &signature, key.signatory()).map_err(of_bad_signature)?;
+        let certificate = key.public.whole(&tbs, &signature).map_err(of_bad_signature)?;
         Ok(SignCertificateResponse { certificate })
     }
 }
@@ -49,7 +49,7 @@ impl CrlSigner for Service {
         let crl::Fit { claim, next_update } = fit.map_err(of_unfit)?;
         self.note(&key, request.epoch, What::Crl { claim, next_update }).await?;
         let signature = sign(&key, &tbs)?;
-        let crl = signed::crl(&tbs, &signature, key.signatory()).map_err(of_bad_signature)?;
+        let crl = key.public.whole(&tbs, &signature).map_err(of_bad_signature)?;
         Ok(Response::new(SignCrlResponse { crl }))
     }
 }

@@ -282,8 +282,10 @@ impl Journal {
     }
 
     fn write(&mut self, lines: &[u8]) -> io::Result<()> {
-        // What lies behind the last whole line was left by a crash.
-        self.file.set_len(self.len)?;
+        if self.file.metadata()?.len() != self.len {
+            // What lies behind the last whole line was left by a crash.
+            self.file.set_len(self.len)?;
+        }
         self.file.seek(SeekFrom::Start(self.len))?;
         self.file.write_all(lines)?;
         self.file.sync_data()
@@ -320,6 +322,10 @@ impl Journal {
         let promised = promised.ok_or_else(|| self.shortened("journal.head is damaged"))?;
         let mut awaited = [promised, self.promised].to_vec();
         awaited.retain(|head| !self.holds(head));
+        if awaited.is_empty() && self.file.metadata().map_err(self.unusable("read"))?.len() == self.len {
+            self.promised = promised;
+            return Ok(());
+        }
         self.file.seek(SeekFrom::Start(self.len)).map_err(self.unusable("read"))?;
         let file = self.file.try_clone().map_err(self.unusable("read"))?;
         let mut news = BufReader::with_capacity(READ_BYTES, file);

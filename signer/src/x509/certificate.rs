@@ -1,9 +1,9 @@
 //! The rules for certificates.
 
+use der::asn1::ObjectIdentifier;
+use der::oid::AssociatedOid;
+use der::{Encode, flagset::FlagSet};
 use jiff::Timestamp;
-use x509_cert::der::asn1::ObjectIdentifier;
-use x509_cert::der::oid::AssociatedOid;
-use x509_cert::der::{Encode, flagset::FlagSet};
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{
     AuthorityInfoAccessSyntax, AuthorityKeyIdentifier, BasicConstraints, CertificatePolicies,
@@ -95,22 +95,22 @@ pub fn check(
     let issuer = match meaning.kind {
         Kind::Root if issuer_certificate.is_empty() => None,
         Kind::Root => return Err(Rule::BadIssuer.broken("a root has no certificate of an issuer")),
-        Kind::Intermediate | Kind::Leaf => Some(Issuer::read(issuer_certificate, key)?),
+        Kind::Intermediate | Kind::Leaf => Some(key.issuer.read(issuer_certificate, key)?),
     };
     let tbs: TbsCertificate =
         strict(tbs).ok_or(Rule::BadEncoding.broken("this is no TBSCertificate in its one DER encoding"))?;
     let serial = basics(&tbs, key)?;
-    validity(&tbs, issuer.as_ref())?;
-    names(&tbs, issuer.as_ref(), meaning.kind)?;
+    validity(&tbs, issuer.as_deref())?;
+    names(&tbs, issuer.as_deref(), meaning.kind)?;
     let family = subject_key::check(tbs.subject_public_key_info())?;
     let extensions = Extensions::of(tbs.extensions())?;
     extensions_are_known(extensions)?;
-    constraints(extensions, issuer.as_ref(), meaning.kind)?;
+    constraints(extensions, issuer.as_deref(), meaning.kind)?;
     usage(extensions, meaning, family)?;
     extended_usage(extensions, meaning)?;
-    keys_and_identifiers(&tbs, extensions, issuer.as_ref(), key, meaning.kind)?;
+    keys_and_identifiers(&tbs, extensions, issuer.as_deref(), key, meaning.kind)?;
     alternative_names(&tbs, extensions, meaning)?;
-    may_issue(issuer.as_ref())?;
+    may_issue(issuer.as_deref())?;
     Ok(Fit { serial, not_after: timestamp(tbs.validity().not_after) })
 }
 

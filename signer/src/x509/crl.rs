@@ -1,18 +1,17 @@
 //! The rules for CRLs: complete ones, of all that a CA has revoked.
 
+use der::Encode;
+use der::asn1::{GeneralizedTime, ObjectIdentifier};
+use der::oid::AssociatedOid;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use x509_cert::Version;
 use x509_cert::crl::{CertificateList, RevokedCert, TbsCertList};
-use x509_cert::der::Encode;
-use x509_cert::der::asn1::{GeneralizedTime, ObjectIdentifier};
-use x509_cert::der::oid::AssociatedOid;
 use x509_cert::ext::pkix::{AuthorityKeyIdentifier, CrlNumber, CrlReason};
 use x509_cert::time::Time;
 
 use super::der::{in_right_form, seconds, signature_algorithm, strict, timestamp};
 use super::extensions::{Extensions, names_authority};
-use super::issuer::Issuer;
 use super::{Rule, Signatory, Unfit};
 use crate::journal::CrlClaim;
 use crate::serial::Serial;
@@ -42,7 +41,7 @@ pub fn check(
     key: Signatory<'_>,
     now: Timestamp,
 ) -> Result<Fit, Unfit> {
-    let issuer = Issuer::read(issuer_certificate, key)?;
+    let issuer = key.issuer.read(issuer_certificate, key)?;
     Rule::BadIssuer
         .refuse_if(!issuer.usage.crl_sign(), "the issuer's certificate does not allow it to sign CRLs")?;
     let tbs: TbsCertList =

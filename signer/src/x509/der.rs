@@ -1,9 +1,9 @@
 //! DER, read strictly, and the parts that certificates and CRLs share.
 
+use der::asn1::{Any, ObjectIdentifier};
+use der::{Decode, Encode};
 use jiff::Timestamp;
 use x509_cert::AlgorithmIdentifier;
-use x509_cert::der::asn1::{Any, ObjectIdentifier};
-use x509_cert::der::{Decode, Encode};
 use x509_cert::time::Time;
 
 use super::{Rule, Unfit};

@@ -1,8 +1,8 @@
 //! Extensions: each once, what is critical understood, what is known well-formed.
 
-use x509_cert::der::asn1::ObjectIdentifier;
-use x509_cert::der::oid::AssociatedOid;
-use x509_cert::der::{Decode, Encode};
+use der::asn1::ObjectIdentifier;
+use der::oid::AssociatedOid;
+use der::{Decode, Encode};
 use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::AuthorityKeyIdentifier;
 

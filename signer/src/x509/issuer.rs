@@ -1,6 +1,8 @@
 //! The certificate of the CA that is to sign.
 
-use x509_cert::der::Encode;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use der::Encode;
 use x509_cert::ext::pkix::{BasicConstraints, KeyUsage, SubjectKeyIdentifier};
 use x509_cert::name::Name;
 use x509_cert::{Certificate, Version};
@@ -10,7 +12,7 @@ use super::extensions::Extensions;
 use super::{Rule, Signatory, Unfit};
 
 /// What it says.
-pub(super) struct Issuer {
+pub struct Issuer {
     pub(super) name: Name,
     pub(super) key_identifier: Vec<u8>,
     /// First and last second, since 1970.
@@ -20,9 +22,25 @@ pub(super) struct Issuer {
     pub(super) usage: KeyUsage,
 }
 
+/// The certificate of a key as it was read last: a CA signs thousands in a row with the same.
+#[derive(Default)]
+pub struct LastIssuer(Mutex<Option<(Vec<u8>, Arc<Issuer>)>>);
+
+impl LastIssuer {
+    /// Reads the certificate of this key, unless it is the one that was read last.
+    pub(super) fn read(&self, der: &[u8], key: Signatory<'_>) -> Result<Arc<Issuer>, Unfit> {
+        let last = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, issuer)) = last().as_ref().filter(|(read, _)| read == der) {
+            return Ok(Arc::clone(issuer));
+        }
+        let issuer = Arc::new(Issuer::read(der, key)?);
+        *last() = Some((der.to_vec(), Arc::clone(&issuer)));
+        Ok(issuer)
+    }
+}
+
 impl Issuer {
-    /// Reads the certificate of this key.
-    pub(super) fn read(der: &[u8], key: Signatory<'_>) -> Result<Self, Unfit> {
+    fn read(der: &[u8], key: Signatory<'_>) -> Result<Self, Unfit> {
         let rule = Rule::BadIssuer;
         rule.refuse_if(der.is_empty(), "the issuer's certificate is missing")?;
         let certificate: Certificate =

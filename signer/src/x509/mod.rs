@@ -12,15 +12,19 @@ mod issuer;
 pub mod signed;
 mod subject_key;
 
+pub use issuer::LastIssuer;
+
 use crate::algorithm::Algorithm;
 
 /// The sealed key that is to sign, as far as the rules look at it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Signatory<'a> {
     /// Its algorithm.
     pub algorithm: Algorithm,
     /// SubjectPublicKeyInfo, DER.
     pub public_key: &'a [u8],
+    /// Its certificate, when it was read before.
+    pub issuer: &'a LastIssuer,
 }
 
 /// Why something is not signed.

@@ -1,17 +1,16 @@
 //! What was signed, its signature behind it: put together, and checked before it leaves.
 
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ED25519, ML_DSA_65, RSA_PKCS1_2048_8192_SHA256,
-    UnparsedPublicKey, VerificationAlgorithm,
+    ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ED25519, ML_DSA_65, ParsedPublicKey,
+    RSA_PKCS1_2048_8192_SHA256, VerificationAlgorithm,
 };
-use x509_cert::Certificate;
-use x509_cert::crl::CertificateList;
-use x509_cert::der::asn1::BitString;
-use x509_cert::der::{Encode, Header, Tag};
+use der::asn1::{AnyRef, BitStringRef};
+use der::{Decode, Encode, Sequence};
+use x509_cert::AlgorithmIdentifier;
 
-use super::Signatory;
-use super::der::{signature_algorithm, strict};
+use super::der::signature_algorithm;
 use crate::algorithm::Algorithm;
+use crate::private_key::KeyRefused;
 
 /// What the library signed does not verify, or does not read as what was to be signed: it does not leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,51 +19,57 @@ use crate::algorithm::Algorithm;
 )]
 pub struct BadSignature;
 
-/// A whole certificate.
-///
-/// # Errors
-/// [`BadSignature`].
-pub fn certificate(tbs: &[u8], signature: &[u8], key: Signatory<'_>) -> Result<Vec<u8>, BadSignature> {
-    let whole = assemble(tbs, signature, key.algorithm)?;
-    let read: Certificate = strict(&whole).ok_or(BadSignature)?;
-    verify(tbs, read.signature(), key)?;
-    Ok(whole)
+/// The public half of a key that signs, as it verifies what its private half has signed.
+pub struct PublicHalf {
+    key: ParsedPublicKey,
+    signs_with: AlgorithmIdentifier,
 }
 
-/// A whole CRL.
-///
-/// # Errors
-/// [`BadSignature`].
-pub fn crl(tbs: &[u8], signature: &[u8], key: Signatory<'_>) -> Result<Vec<u8>, BadSignature> {
-    let whole = assemble(tbs, signature, key.algorithm)?;
-    let read: CertificateList = strict(&whole).ok_or(BadSignature)?;
-    verify(tbs, &read.signature, key)?;
-    Ok(whole)
+/// Certificate and CRL alike (RFC 5280, 4.1 and 5.1). The rules were held against the bytes of what is signed: they are compared, not
+/// read once more.
+#[derive(Sequence)]
+struct Signed<'a> {
+    tbs: AnyRef<'a>,
+    algorithm: AlgorithmIdentifier,
+    signature: BitStringRef<'a>,
 }
 
-/// `SEQUENCE { what was signed, AlgorithmIdentifier, BIT STRING }`
-fn assemble(tbs: &[u8], signature: &[u8], algorithm: Algorithm) -> Result<Vec<u8>, BadSignature> {
-    let write = || {
-        let algorithm = signature_algorithm(algorithm).to_der()?;
-        let signature = BitString::from_bytes(signature)?.to_der()?;
-        let content = [tbs, &algorithm, &signature].concat();
-        let header = Header::new(Tag::Sequence, content.len().try_into()?).to_der()?;
-        Ok::<_, x509_cert::der::Error>([header, content].concat())
-    };
-    write().map_err(|_| BadSignature)
-}
+impl PublicHalf {
+    /// Reads SubjectPublicKeyInfo, DER.
+    ///
+    /// # Errors
+    /// [`KeyRefused`] when it is no key of this algorithm.
+    pub fn new(algorithm: Algorithm, spki: &[u8]) -> Result<Self, KeyRefused> {
+        let key = ParsedPublicKey::new(verifier(algorithm), spki)?;
+        Ok(Self { key, signs_with: signature_algorithm(algorithm) })
+    }
 
-fn verify(tbs: &[u8], signature: &BitString, key: Signatory<'_>) -> Result<(), BadSignature> {
-    check(tbs, signature.as_bytes().ok_or(BadSignature)?, key)
-}
+    /// Puts a certificate or a CRL together, and checks what came out.
+    ///
+    /// # Errors
+    /// [`BadSignature`].
+    pub fn whole(&self, tbs: &[u8], signature: &[u8]) -> Result<Vec<u8>, BadSignature> {
+        let whole = self.assemble(tbs, signature).map_err(|_| BadSignature)?;
+        let read = Signed::from_der(&whole).map_err(|_| BadSignature)?;
+        let is_same = read.algorithm == self.signs_with && read.tbs.to_der().is_ok_and(|read| read == tbs);
+        let signature = read.signature.as_bytes().filter(|_| is_same).ok_or(BadSignature)?;
+        self.check(tbs, signature)?;
+        Ok(whole)
+    }
 
-/// Checks the bare signature of a text.
-///
-/// # Errors
-/// [`BadSignature`].
-pub fn check(tbs: &[u8], signature: &[u8], key: Signatory<'_>) -> Result<(), BadSignature> {
-    let public = UnparsedPublicKey::new(verifier(key.algorithm), key.public_key);
-    public.verify(tbs, signature).map_err(|_| BadSignature)
+    fn assemble(&self, tbs: &[u8], signature: &[u8]) -> der::Result<Vec<u8>> {
+        let tbs = AnyRef::from_der(tbs)?;
+        let algorithm = self.signs_with.clone();
+        Signed { tbs, algorithm, signature: BitStringRef::from_bytes(signature)? }.to_der()
+    }
+
+    /// Checks the bare signature of a text.
+    ///
+    /// # Errors
+    /// [`BadSignature`].
+    pub fn check(&self, text: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
+        self.key.verify_sig(text, signature).map_err(|_| BadSignature)
+    }
 }
 
 fn verifier(algorithm: Algorithm) -> &'static dyn VerificationAlgorithm {
@@ -74,5 +79,53 @@ fn verifier(algorithm: Algorithm) -> &'static dyn VerificationAlgorithm {
         Algorithm::Rsa3072 | Algorithm::Rsa4096 => &RSA_PKCS1_2048_8192_SHA256,
         Algorithm::Ed25519 => &ED25519,
         Algorithm::MlDsa65 => &ML_DSA_65,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::private_key::PrivateKey;
+
+    /// SEQUENCE of nothing: whatever a whole begins with, it is taken as it stands.
+    const TBS: &[u8] = &[0x30, 0x00];
+
+    fn key(algorithm: Algorithm) -> (PrivateKey, PublicHalf) {
+        let private = PrivateKey::generate(algorithm).unwrap();
+        let public = PublicHalf::new(algorithm, &private.public_key().unwrap()).unwrap();
+        (private, public)
+    }
+
+    #[test]
+    fn a_signature_of_something_else_or_of_another_key_does_not_leave() {
+        for algorithm in [Algorithm::P256, Algorithm::P384, Algorithm::Ed25519, Algorithm::MlDsa65] {
+            let [(private, public), (other, _)] = [key(algorithm), key(algorithm)];
+            let signature = private.sign_x509(TBS).unwrap();
+            let whole = public.whole(TBS, &signature).unwrap();
+            assert!(whole.ends_with(&signature), "{algorithm}");
+            assert_eq!(public.whole(TBS, &private.sign_x509(b"\x30\x01\x00").unwrap()), Err(BadSignature));
+            assert_eq!(public.whole(TBS, &other.sign_x509(TBS).unwrap()), Err(BadSignature));
+            let mut flipped = signature;
+            *flipped.last_mut().unwrap() ^= 1;
+            assert_eq!(public.whole(TBS, &flipped), Err(BadSignature), "{algorithm}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_whole_value_does_not_leave() {
+        let (private, public) = key(Algorithm::P256);
+        for tbs in [&b""[..], b"\x30", b"\x30\x01", b"\x30\x00\x00", b"\x30\x81\x00"] {
+            let signature = private.sign_x509(tbs).unwrap();
+            assert_eq!(public.whole(tbs, &signature), Err(BadSignature), "{tbs:02x?}");
+        }
+    }
+
+    #[test]
+    fn a_key_of_another_algorithm_is_none() {
+        let (private, _) = key(Algorithm::P256);
+        let spki = private.public_key().unwrap();
+        for other in [Algorithm::P384, Algorithm::Rsa3072, Algorithm::Ed25519, Algorithm::MlDsa65] {
+            assert!(PublicHalf::new(other, &spki).is_err(), "{other}");
+        }
     }
 }

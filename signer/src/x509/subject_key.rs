@@ -5,9 +5,9 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ECDSA_P521_SHA512_ASN1, ED25519, ML_DSA_44, ML_DSA_65,
     ML_DSA_87, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, VerificationAlgorithm,
 };
+use der::asn1::{ObjectIdentifier, UintRef};
+use der::{Decode, Encode, Reader, SliceReader, Tag, Tagged};
 use x509_cert::SubjectPublicKeyInfo;
-use x509_cert::der::asn1::{ObjectIdentifier, UintRef};
-use x509_cert::der::{Decode, Encode, Reader, SliceReader, Tag, Tagged};
 
 use super::{Rule, Unfit};
 
@@ -77,7 +77,7 @@ fn kind_of(key: &SubjectPublicKeyInfo) -> Option<(Family, &'static dyn Verificat
 fn is_strong_rsa(bytes: &[u8]) -> bool {
     let read = SliceReader::new(bytes).and_then(|mut reader| {
         let numbers = reader.sequence(|numbers| {
-            Ok::<_, x509_cert::der::Error>((UintRef::decode(numbers)?, UintRef::decode(numbers)?))
+            Ok::<_, der::Error>((UintRef::decode(numbers)?, UintRef::decode(numbers)?))
         })?;
         reader.finish()?;
         Ok(numbers)
