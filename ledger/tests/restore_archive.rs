@@ -77,6 +77,16 @@ async fn a_log_that_was_never_written_can_be_restored() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_log_of_one_message_is_read_back_too() {
+    for server in servers() {
+        let expected = messages([3]);
+        let done = restore(&server.url(), &expected, 3, options()).await.unwrap();
+        assert!(done.proven.unwrap().exact);
+        assert_eq!(read_all(&server.url()).await, (expected, 3));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn message_ids_and_expected_sequences_hold_after_a_restore() {
     for mut server in servers() {
         let recent = jiff::Timestamp::now().as_nanosecond() as i64 - 60_000_000_000;
