@@ -7,28 +7,33 @@ use std::time::Duration;
 use support::{Site, generate, id, public_key, refusal};
 use trstctl_signer_protocol::v1::Algorithm;
 
-/// Signers that are killed.
-const KILLS: u32 = 20;
-
-/// How long a request takes on this machine; the key of the last id is made.
-async fn time_of_a_key(site: &Site) -> Duration {
-    let signer = site.start("measure").await;
-    let mut client = signer.client().await;
-    let begun = std::time::Instant::now();
-    generate(&mut client, &id(KILLS + 1), Algorithm::P256).await.unwrap();
-    begun.elapsed()
+/// How long a request takes on this machine, of a signer that found a key store; keys with these ids are made.
+async fn time_of_a_key(site: &Site, ids: [String; 2]) -> Duration {
+    let mut takes = Duration::ZERO;
+    for key_id in ids {
+        let signer = site.start("measure").await;
+        let mut client = signer.client().await;
+        let begun = std::time::Instant::now();
+        generate(&mut client, &key_id, Algorithm::P256).await.unwrap();
+        takes = begun.elapsed();
+        signer.kill();
+    }
+    takes
 }
 
 #[tokio::test]
 async fn no_answered_key_is_lost_and_every_id_can_be_asked_for_again() {
+    let kills = if std::env::var_os("TRSTCTL_TORTURE").is_some() { 500 } else { 20 };
     let site = Site::new();
     let mut answered = Vec::new();
-    let making_takes = time_of_a_key(&site).await;
-    for round in 0..KILLS {
+    // Made before the kill without an answer, and made when asked for again.
+    let (mut unanswered, mut again) = (0, 0);
+    let making_takes = time_of_a_key(&site, [id(kills + 1), id(kills + 2)]).await;
+    for round in 0..kills {
         let signer = site.start(&format!("r{round}")).await;
         let mut client = signer.client().await;
         // Later and later behind the start of a request, until a little behind its end.
-        let delay = making_takes * round * 5 / (KILLS * 4);
+        let delay = making_takes.mul_f64(1.25 * f64::from(round) / f64::from(kills));
         let key_id = id(round + 1);
         let making = generate(&mut client, &key_id, Algorithm::P256);
         let killed = tokio::time::sleep(delay);
@@ -40,11 +45,15 @@ async fn no_answered_key_is_lost_and_every_id_can_be_asked_for_again() {
         let signer = site.start(&format!("s{round}")).await;
         let mut client = signer.client().await;
         match generate(&mut client, &key_id, Algorithm::P256).await {
-            Ok(key) => answered.push(key),
+            Ok(key) => {
+                again += 1;
+                answered.push(key);
+            }
             Err(refused) => {
                 assert_eq!(refusal(&refused), "key_exists", "{refused}");
                 let key = public_key(&mut client, &key_id).await.unwrap();
                 if answered.last().is_none_or(|last| last.key_id != key_id) {
+                    unanswered += 1;
                     answered.push(key);
                 }
             }
@@ -52,7 +61,13 @@ async fn no_answered_key_is_lost_and_every_id_can_be_asked_for_again() {
     }
     let signer = site.start("last").await;
     let mut client = signer.client().await;
-    assert_eq!(answered.len(), KILLS as usize);
+    assert_eq!(answered.len(), kills as usize);
+    let before = kills - again - unanswered;
+    assert!(before > 0 && again > 0, "{before} kills behind the answer, {again} before the key was made");
+    println!(
+        "{kills} kills within {:?}: {again} before the key was made, {unanswered} before its answer, {before} behind",
+        making_takes.mul_f64(1.25)
+    );
     for key in answered {
         assert_eq!(public_key(&mut client, &key.key_id).await.unwrap(), key);
     }

@@ -71,6 +71,7 @@ async fn killed_at_any_instant_each_key_opens_with_one_of_the_two_and_the_same_c
     let begun = Instant::now();
     assert!(rewrap(&site).status().unwrap().success());
     let takes = begun.elapsed();
+    let mut unfinished = 0;
     for run in 0..runs {
         let (old, new) = if run % 2 == 0 { (8, 7) } else { (7, 8) };
         put_keks(&site, old, new);
@@ -79,8 +80,9 @@ async fn killed_at_any_instant_each_key_opens_with_one_of_the_two_and_the_same_c
         tokio::time::sleep(takes.mul_f64(1.2 * f64::from(run + 1) / f64::from(runs))).await;
         child.kill().unwrap();
         child.wait().unwrap();
-        let (keys, _) = opened(&site.keystore(), [old, new]);
+        let (keys, of_new) = opened(&site.keystore(), [old, new]);
         assert_eq!(keys.len(), KEYS as usize);
+        unfinished += u32::from((1..KEYS as usize).contains(&of_new));
         // Again without a kill; what is done is not done twice.
         let again = rewrap(&site).output().unwrap();
         assert!(again.status.success(), "{}", said(&again));
@@ -88,6 +90,7 @@ async fn killed_at_any_instant_each_key_opens_with_one_of_the_two_and_the_same_c
         assert_eq!(of_new, KEYS as usize);
         assert_eq!(keys, digests.iter().map(|digest| (run + 3, *digest)).collect::<Vec<_>>());
     }
+    println!("{runs} kills within {:?}: {unfinished} between the first key and the last", takes.mul_f64(1.2));
     assert!(site.journal_verify().status.success());
     let last = if runs % 2 == 0 { 8 } else { 7 };
     site.put_kek(&[last; 32], 0o400);
