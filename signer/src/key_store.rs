@@ -235,11 +235,14 @@ impl KeyStore {
     /// Gives a staged key, which the journal knows now, its name.
     ///
     /// # Errors
-    /// [`KeyFault::Exists`] when a file of that name is there; [`KeyFault::Io`].
+    /// [`KeyFault::Exists`] when another file of that name is there; [`KeyFault::Io`].
     pub fn publish(&self, staged: &Staged) -> Result<(), KeyFault> {
         match fs::hard_link(&staged.pending, &staged.named) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                return Err(KeyFault::Exists(staged.id));
+                // Or it was interrupted behind the link, which may not be durable yet.
+                if !same_bytes(staged) {
+                    return Err(KeyFault::Exists(staged.id));
+                }
             }
             linked => linked.map_err(io_fault(&staged.named, "linked"))?,
         }
@@ -250,25 +253,19 @@ impl KeyStore {
     }
 
     /// Finishes what a crash interrupted: a pending key that the journal knows gets its name; one that it does not know was never
-    /// spoken of, and goes. Whatever is neither stays as it is, for a person to look at. The caller holds the journal's lock.
+    /// spoken of, and goes. Whatever is neither stays as it is, for a person to look at. The caller holds the journal's lock, and has
+    /// made the entries durable: a key must not have its name while the power could still take away that the journal knows it.
     ///
     /// # Errors
     /// [`KeyFault::Io`] when the folder cannot be listed. A single key that cannot be settled stops no other.
     pub fn settle(&self, facts: &Facts) -> Result<(), KeyFault> {
         for id in self.names_ending_in(PENDING)? {
             let staged = Staged { id, pending: self.path(id, PENDING), named: self.path(id, ENDING) };
-            let is_done = match facts.keys.get(&id) {
-                None => true,
-                Some(known) if is_file_of(&staged.pending, id, known) => match self.publish(&staged) {
-                    // Interrupted between link and removal.
-                    Err(KeyFault::Exists(_)) => same_bytes(&staged),
-                    published => published.is_ok(),
-                },
-                Some(_) => false,
-            };
-            if is_done {
-                // Tried again at the next settling.
-                let _ = fs::remove_file(&staged.pending);
+            // What fails is tried again at the next settling.
+            match facts.keys.get(&id) {
+                None => drop(fs::remove_file(&staged.pending)),
+                Some(known) if is_file_of(&staged.pending, id, known) => drop(self.publish(&staged)),
+                Some(_) => {}
             }
         }
         Ok(())
@@ -375,7 +372,11 @@ impl KeyStore {
         first.map(owner).transpose()
     }
 
-    fn sync(&self) -> Result<(), KeyFault> {
+    /// Makes the names of all files durable.
+    ///
+    /// # Errors
+    /// [`KeyFault::Io`].
+    pub fn sync(&self) -> Result<(), KeyFault> {
         let synced = File::open(&self.folder).and_then(|folder| folder.sync_all());
         synced.map_err(io_fault(&self.folder, "made durable"))
     }

@@ -155,7 +155,8 @@ impl Keyring {
     /// # Errors
     /// Every [`JournalFault`]; a folder that cannot be listed.
     pub fn look_again(&mut self) -> Result<(), KeyringFault> {
-        let locked = self.journal.lock()?;
+        let mut locked = self.journal.lock()?;
+        locked.make_durable()?;
         self.store.settle(locked.facts())?;
         // Still locked: what is listed is what the journal knows.
         let found = look(&self.store, &self.kek, &self.shared, locked.facts())?;
@@ -208,6 +209,7 @@ impl Keyring {
         if locked.facts().keys.contains_key(&id) {
             return Err(KeyFault::Exists(id).into());
         }
+        locked.make_durable()?;
         self.store.settle(locked.facts())?;
         if let Some((id, sealed)) = self.store.of_another_kek(&self.kek)? {
             let given = self.kek.id();

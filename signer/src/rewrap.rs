@@ -75,6 +75,7 @@ pub(crate) fn run(args: &Rewrap) -> Result<ExitCode, Fault> {
     let store = KeyStore::new(&args.keystore);
     let mut journal = Journal::open(&args.keystore, Access::Write)?;
     let mut locked = journal.lock()?;
+    locked.make_durable()?;
     store.settle(locked.facts())?;
     if let Some(id) = store.pending()?.first() {
         return Err(RewrapFault::Pending(*id).into());
@@ -97,6 +98,8 @@ pub(crate) fn run(args: &Rewrap) -> Result<ExitCode, Fault> {
             RewrapFault::Unfinished { done, all, fault: Box::new(fault) }
         })?;
     }
+    // Where an earlier run was killed behind its last rename, that may not be durable, and the old KEK is done with now.
+    store.sync()?;
     writeln!(
         io::stdout(),
         "All {all} keys are sealed under the KEK {}; by this run: {}. Start the signers again with it. Backups of the key store from \
@@ -134,7 +137,7 @@ fn seal_again(store: &KeyStore, new: &Kek, locked: &mut Locked<'_>, found: &Foun
     let news = Sealing { generation: next(found.key.header.generation, known, new.id()), kek_id: new.id().0 };
     let header = KeyHeader { generation: news.generation, ..found.key.header.clone() };
     let staged = store.stage_again(found.id, new, &header, &random()?, &found.key)?;
-    if known != Some(news) || !locked.is_durable() {
+    if known != Some(news) {
         let (generation, kek_id) = (news.generation, new.id().to_string());
         locked.append(Timestamp::now(), Act::KeyRewrapped { key_id: found.id, generation, kek_id })?;
     }

@@ -125,8 +125,7 @@ impl Journal {
         }
         let created = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path);
         let file = created.map_err(unusable(&path, "created"))?;
-        let synced = File::open(folder).and_then(|folder| folder.sync_all());
-        synced.map_err(unusable(&path, "made durable"))?;
+        sync(folder).map_err(unusable(&path, "made durable"))?;
         let mut journal = Self::of(path, file, head_file);
         journal.catch_up()?;
         Ok(journal)
@@ -282,6 +281,10 @@ impl Journal {
     }
 
     fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        if self.len == 0 {
+            // Whoever made the files may have been killed before their names were durable.
+            self.path.parent().map_or(Ok(()), sync)?;
+        }
         if self.file.metadata()?.len() != self.len {
             // What lies behind the last whole line was left by a crash.
             self.file.set_len(self.len)?;
@@ -418,6 +421,14 @@ impl Locked<'_> {
         !self.staged.is_empty() || self.journal.promised == self.journal.reached()
     }
 
+    /// Makes the entries durable that a crash left, and the head name them.
+    ///
+    /// # Errors
+    /// [`JournalFault::Unusable`].
+    pub fn make_durable(&mut self) -> Result<(), JournalFault> {
+        if self.is_durable() { Ok(()) } else { self.journal.commit(&[]) }
+    }
+
     /// Takes an act that [`Locked::commit`] will make durable: later ones are decided on it already.
     ///
     /// # Errors
@@ -459,6 +470,10 @@ fn next_line(from: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
     line.clear();
     from.by_ref().take(TOO_LONG as u64).read_until(b'\n', line)?;
     Ok(line.last() == Some(&b'\n') || line.len() == TOO_LONG)
+}
+
+fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
 }
 
 fn unusable(path: &Path, act: &'static str) -> impl Fn(io::Error) -> JournalFault + use<> {

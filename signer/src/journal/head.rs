@@ -3,7 +3,7 @@
 //! It is written behind each entry that it names, before the entry is answered for. So after a crash it may lie behind the
 //! journal's last entry, and never before it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
@@ -14,6 +14,9 @@ use super::file::Access;
 
 /// Name of the file in the key store's folder.
 pub(super) const NAME: &str = "journal.head";
+
+/// The same while it is made: under its name it was never anything but a whole line.
+const UNFINISHED: &str = "journal.head.new";
 
 /// Digits of the number: all that a `u64` has.
 const DIGITS: usize = 20;
@@ -34,21 +37,19 @@ pub(super) struct Head {
 }
 
 impl HeadFile {
-    /// Makes it for a journal without entries; one that is there is left as it is, unless a crash left it empty.
+    /// Makes it for a journal without entries, durably; one that is there is left as it is. The caller has locked the folder.
     pub(super) fn create(folder: &Path) -> io::Result<Self> {
-        let mut options = OpenOptions::new();
-        let file = options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(folder.join(NAME))?;
-        let head = Self(file);
-        if head.0.metadata()?.len() == 0 {
-            head.write(&Head::NONE)?;
+        let path = folder.join(NAME);
+        if !path.try_exists()? {
+            let unfinished = folder.join(UNFINISHED);
+            let mut options = OpenOptions::new();
+            let file = options.write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+            Self(file).write(&Head::NONE)?;
+            fs::rename(unfinished, path)?;
         }
-        Ok(head)
+        // Also that of a run which was interrupted before this: no journal gets its name without a head that lasts.
+        File::open(folder)?.sync_all()?;
+        Self::open(folder, Access::Write)
     }
 
     pub(super) fn open(folder: &Path, access: Access) -> io::Result<Self> {

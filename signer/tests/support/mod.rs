@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test program uses its part")]
 
 pub mod ca;
+pub mod disk;
+pub mod strace;
 pub mod x509;
 
 use std::fs::Permissions;
@@ -10,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
+use disk::Contents;
 use tempfile::TempDir;
 use tonic::Status;
 use trstctl_signer_protocol::v1::{
@@ -93,6 +96,21 @@ impl Site {
     pub fn lose_journal(&self) {
         for name in ["journal", "journal.head"] {
             std::fs::rename(self.keystore().join(name), self.folder.path().join(name)).unwrap();
+        }
+    }
+
+    /// What the key store holds.
+    pub fn contents(&self) -> Contents {
+        let name = |path: PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
+        files_of(&self.keystore()).into_iter().map(|(path, bytes)| (name(path), bytes)).collect()
+    }
+
+    /// Lets the key store hold this, and nothing else.
+    pub fn put_contents(&self, contents: &Contents) {
+        std::fs::remove_dir_all(self.keystore()).unwrap();
+        std::fs::create_dir(self.keystore()).unwrap();
+        for (name, bytes) in contents {
+            std::fs::write(self.keystore().join(name), bytes).unwrap();
         }
     }
 

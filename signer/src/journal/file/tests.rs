@@ -98,6 +98,23 @@ fn what_a_crash_left_behind_the_head_is_taken_or_gives_way() {
     }
 }
 
+#[test]
+fn entries_that_a_crash_left_behind_the_head_become_durable_without_another() {
+    let (folder, mut journal) = sample();
+    let head = folder.path().join(head::NAME);
+    let before = std::fs::read(&head).unwrap();
+    append(&mut journal, key_generated(3));
+    let after = std::fs::read(&head).unwrap();
+    std::fs::write(&head, before).unwrap();
+    let mut journal = Journal::open(folder.path(), Access::Write).unwrap();
+    let mut locked = journal.lock().unwrap();
+    assert!(!locked.is_durable());
+    locked.make_durable().unwrap();
+    assert!(locked.is_durable());
+    drop(locked);
+    assert_eq!((journal.entries(), std::fs::read(&head).unwrap()), (4, after));
+}
+
 /// The head of these lines.
 fn sample_head(lines: &[u8]) -> Vec<u8> {
     let entries = lines.split_inclusive(|byte| *byte == b'\n');
