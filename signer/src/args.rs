@@ -120,7 +120,7 @@ pub struct Verify {
     /// Folder of the sealed keys and the journal
     #[arg(long, value_name = "DIR", env = "TRSTCTL_SIGNER_KEYSTORE")]
     pub keystore: PathBuf,
-    /// Published CRL, DER or PEM, that the journal must know; may be repeated
+    /// Published CRL, DER or PEM, that the journal must know by its digest; its signature is not verified; may be repeated
     #[arg(long, value_name = "FILE")]
     pub crl: Vec<PathBuf>,
 }

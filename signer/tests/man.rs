@@ -76,6 +76,11 @@ const SECTIONS: &[(&str, &[(&str, &str)])] = &[
                  and that the CRLs that are given are ones that the journal knows. It needs no KEK, and says every finding. It exits with 1 if there is one.",
             ),
             (
+                "SIGNATURES",
+                "None is verified. The journal knows a CRL by the SHA-256 of what is signed in it, so that one with a spoilt signature is known all the same; trstctl-dr keys check holds CRLs against the \
+                 certificate of their CA, signatures and all.",
+            ),
+            (
                 "EXAMPLES",
                 "trstctl-signer journal verify --keystore /var/lib/trstctl/keys --crl published.crl",
             ),
