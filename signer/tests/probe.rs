@@ -12,7 +12,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use sha2::{Digest as _, Sha256};
 use support::x509::{Tbs, TbsCrl};
 use support::{
-    Site, certificate, crl, crl_request, files_of, generate, id, leaf_request, public_key, root_request,
+    Site, certificate, crl, crl_request, files_of, generate, id, leaf_request, public_key, root_request, said,
 };
 use trstctl_signer_protocol::probe::{Authority, Journal, Key, Report, Serial, Verdict};
 use trstctl_signer_protocol::v1::Algorithm;
@@ -72,6 +72,49 @@ async fn open_keys_are_proven_and_the_past_of_their_ca_is_told_and_nothing_is_wr
         revoked_by: revoked.iter().copied().map(id).collect(),
     };
     assert_eq!(report.serials, [serial("02", &[1], &[]), serial("04", &[], &[1]), serial("7f", &[], &[])]);
+}
+
+/// The same command where the key store is mounted read-only, for it alone.
+fn over_a_read_only_mount(site: &Site, command: &Command) -> Command {
+    let mount = r#"mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && ! touch "$0/new" 2>/dev/null && exec "$@""#;
+    let mut mounted = Command::new("unshare");
+    mounted.args(["--mount", "sh", "-c", mount]).arg(site.keystore());
+    mounted.arg(command.get_program()).args(command.get_args());
+    mounted
+}
+
+#[tokio::test]
+async fn over_a_read_only_mount_probe_and_check_say_what_they_say_over_a_writable_folder() {
+    let (site, _) = store().await;
+    let tried = over_a_read_only_mount(&site, &Command::new("true")).output();
+    if let Some(why) =
+        tried.map_or_else(|error| Some(error.to_string()), |run| (!run.status.success()).then(|| said(&run)))
+    {
+        return println!("skipped: nothing can be mounted here ({}), which takes root", why.trim());
+    }
+    let whole = fs::read(file(&site, 1)).unwrap();
+    // Everything well; a damaged key; a journal that does not hold; none.
+    for state in 0..4 {
+        match state {
+            0 => {}
+            1 => fs::write(file(&site, 1), &whole[1..]).unwrap(),
+            2 => fs::write(site.keystore().join("journal.head"), "none").unwrap(),
+            _ => site.lose_journal(),
+        }
+        for words in [&["--check"][..], &["--probe", "--serial", "02"]] {
+            let mut command = site.command();
+            command.args(words);
+            let writable = command.output().unwrap();
+            let read_only = over_a_read_only_mount(&site, &command).output().unwrap();
+            assert_eq!(read_only, writable, "state {state}, {words:?}: {}", said(&read_only));
+            assert_eq!(
+                writable.status.success(),
+                state == 0 || (state > 1 && words[0] == "--probe"),
+                "state {state}, {words:?}"
+            );
+        }
+        fs::write(file(&site, 1), &whole).unwrap();
+    }
 }
 
 #[tokio::test]
