@@ -143,9 +143,121 @@ fn differs(difference: &Difference, live: &Content, expected: &Content) -> Failu
 
 #[cfg(test)]
 mod tests {
-    use trstctl_formats::Digest;
+    use std::io::Cursor;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use bytes::Bytes;
+    use trstctl_formats::backup::{Allow, FormatVersion, Header, VerifyOptions, Writer, verify};
+    use trstctl_formats::{Digest, StoreTime};
 
     use super::*;
+    use crate::log::{Accounting, Appended, Expected, LogState, MemoryLog, NewMessage};
+
+    fn message(sequence: u64) -> StoredMessage {
+        StoredMessage {
+            sequence,
+            stored_at: StoreTime(0),
+            subject: Bytes::from_static(b"events.x"),
+            headers: Bytes::new(),
+            payload: Bytes::from(sequence.to_string()),
+        }
+    }
+
+    fn source(messages: u64) -> Source<Cursor<Vec<u8>>> {
+        let header = Header {
+            version: FormatVersion::V2,
+            created_at: StoreTime(0),
+            deployment_id: None,
+            stream: "S".to_owned(),
+            first_sequence: 1,
+            event_cut_sequence: messages,
+        };
+        let mut writer = Writer::create(Vec::new(), &header, None).unwrap();
+        for sequence in 1..=messages {
+            writer.append(&message(sequence)).unwrap();
+        }
+        let options = VerifyOptions { unkeyed: Allow::Yes, ..VerifyOptions::default() };
+        Source::new(verify(Cursor::new(writer.finish().unwrap().0), &options).unwrap())
+    }
+
+    async fn log(messages: u64) -> MemoryLog {
+        let log = MemoryLog::new();
+        for sequence in 1..=messages {
+            let StoredMessage { payload, .. } = message(sequence);
+            let message = NewMessage { subject: "events.x".to_owned(), headers: Bytes::new(), payload };
+            log.append(message, Expected::Any).await.unwrap();
+        }
+        log
+    }
+
+    /// A log of which a server says that the second message is there, and does not give it: no server does so when it is asked to.
+    struct Unreadable;
+
+    impl EventLog for Unreadable {
+        type Reader = Self;
+
+        async fn state(&self) -> Result<LogState, LogError> {
+            Ok(LogState { first_sequence: 1, last_sequence: 3, messages: 3, len_bytes: 3 })
+        }
+
+        async fn append(&self, _: NewMessage, _: Expected) -> Result<Appended, LogError> {
+            unreachable!("what is read back is not written")
+        }
+
+        async fn read(&self, _: u64, _: u64) -> Result<Self, LogError> {
+            Ok(Self)
+        }
+    }
+
+    impl LogReader for Unreadable {
+        async fn next_batch(&mut self) -> Result<Option<Vec<StoredMessage>>, LogError> {
+            Err(LogError::Unaccounted { first: 2, last: 2 })
+        }
+
+        fn accounting(&self) -> &Accounting {
+            unreachable!("it is not read to its end")
+        }
+    }
+
+    async fn named(log: impl EventLog, live: &Content, source: &Source<Cursor<Vec<u8>>>) -> Failure {
+        name_difference(&log, source, Lines::WithoutStoreTime, live, source.content()).await
+    }
+
+    #[tokio::test]
+    async fn every_difference_is_named_by_its_sequence() {
+        let source = source(5);
+        let live = content(1, 3, &[]);
+        let shorter = named(log(3).await, &live, &source).await;
+        assert_eq!((shorter.class, shorter.place.sequence), (Class::ReadbackDiffers, Some(4)));
+        assert!(shorter.message.contains("message 4 is in the backup and not in the log"), "{shorter:?}");
+        let longer = named(log(7).await, &content(1, 7, &[]), &source).await;
+        assert!(longer.message.contains("message 6 is in the log and not in the backup"), "{longer:?}");
+        let unreadable = named(Unreadable, &live, &source).await;
+        assert!(unreadable.message.contains("message 2 cannot be read"), "{unreadable:?}");
+    }
+
+    #[tokio::test]
+    async fn a_log_is_read_whole_and_says_how_far_it_is() {
+        for messages in [0, 1, 3] {
+            let reached = Arc::new(AtomicU64::new(0));
+            let last = Arc::clone(&reached);
+            let progress = Progress::to(move |messages| last.store(messages, Ordering::Relaxed));
+            let live = read_live(&log(messages).await, Lines::WithoutStoreTime, &progress).await.unwrap();
+            let mut expected = ContentFold::new(Lines::WithoutStoreTime, 1);
+            for sequence in 1..=messages {
+                expected.append(&message(sequence));
+            }
+            assert_eq!(live, expected.finish(messages));
+            assert_eq!(reached.load(Ordering::Relaxed), messages);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_a_damage_and_has_a_place() {
+        let failure = read_live(&Unreadable, Lines::Exact, &Progress::default()).await.unwrap_err();
+        assert_eq!((failure.class, failure.place.sequence), (Class::ReadbackDiffers, Some(2)));
+    }
 
     fn content(first_sequence: u64, last_sequence: u64, gaps: &[(u64, u64)]) -> Content {
         Content {
@@ -179,11 +291,13 @@ mod tests {
         for lines in [Lines::Exact, Lines::WithoutStoreTime, Lines::ContentOnly] {
             assert!(!is_same(&other_root, &expected, lines));
             assert!(!is_same(&other_count, &expected, lines));
+            assert!(!is_same(&expected, &other_count, lines));
         }
     }
 
     #[test]
     fn a_difference_of_the_ends_names_the_first_sequence_beyond_the_shorter() {
         assert_eq!(difference_of_ends(&content(1, 3, &[]), &content(1, 5, &[(4, 5)])).sequence, 4);
+        assert_eq!(difference_of_ends(&content(3, 5, &[]), &content(2, 5, &[])).sequence, 2);
     }
 }
