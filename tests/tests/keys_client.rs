@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 
 use serde_json::json;
-use trstctl_tests::{Run, Signer, program};
+use trstctl_tests::{Run, Signer, program, signer_binary};
 
 const ID: &str = "11111111-2222-4333-8444-555555555555";
 
@@ -100,6 +100,47 @@ fn refusals_come_out_by_their_word() {
     assert_eq!(sealed(&signer).len(), 0);
     signer.keys(&["generate", "--algorithm", "dsa", "--purpose", "crls"]).fail_as_a_mistake();
     signer.keys(&["generate", "--algorithm", "p256"]).fail_as_a_mistake();
+}
+
+#[test]
+fn a_ca_whose_past_a_new_journal_does_not_know_signs_no_crl_and_what_to_do_is_said() {
+    const OTHER: &str = "22222222-3333-4444-8555-666666666666";
+    let mut signer = Signer::start();
+    let keys = |signer: &Signer, words: &str| signer.keys(&words.split(' ').collect::<Vec<_>>());
+    for id in [ID, OTHER] {
+        let words = format!("generate --algorithm p256 --purpose certificates,crls --id {id}");
+        keys(&signer, &words).succeed();
+    }
+    keys(&signer, &format!("certificate --root --ca {ID} --subject CN=Root --output root.pem")).succeed();
+    keys(&signer, &format!("crl --ca {ID} --issuer root.pem --number 6 --output 6.crl")).succeed();
+    signer.stop();
+    for name in ["journal", "journal.head"] {
+        fs::remove_file(signer.path("keystore").join(name)).unwrap();
+    }
+    let floor = |signer: &Signer, of: &str, number: &str| {
+        let mut command = std::process::Command::new(signer_binary());
+        command
+            .arg("floor")
+            .arg("--keystore")
+            .arg(signer.path("keystore"))
+            .arg("--kek")
+            .arg(signer.path("kek"));
+        command.args(["--by", "Ada", "--reason", "the disk burnt", "--ca", of, "--crl-number", number]);
+        Run::of(&mut command).succeed()
+    };
+    // It begins the journal, which adopts both keys.
+    floor(&signer, OTHER, "0");
+    signer.start_again();
+    let next = format!("crl --ca {ID} --issuer root.pem --previous 6.crl --output 7.crl");
+    let refused = keys(&signer, &next).fail(8, "refused");
+    let floor_of_it = format!("trstctl-signer floor --ca {ID} --crl-number N");
+    for words in ["(no_floor)", &floor_of_it, "trstctl-signer floor --ca ID --crl-number N"] {
+        assert!(said(&refused).contains(words), "no {words}: {}", refused.stderr);
+    }
+    assert!(!signer.path("7.crl").exists());
+    // Which is what to do; the signer that runs takes it up.
+    floor(&signer, ID, "6");
+    assert_eq!(keys(&signer, &format!("--json {next}")).succeed().json()["number"], 7);
 }
 
 trait Mistake {
