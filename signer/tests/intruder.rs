@@ -41,8 +41,8 @@ async fn start(site: &Site) -> Signer {
     let signer = site
         .start_with("a", |command| {
             command.uid(UNPRIVILEGED).gid(UNPRIVILEGED).args(["--allow-uid", "0"]);
-            // Where it could leave a core.
-            command.current_dir(site.folder.path());
+            // Where it could leave a core: Landlock lets it make files nowhere else.
+            command.current_dir(site.keystore());
         })
         .await;
     generate(&mut signer.client().await, &id(1), Algorithm::P256).await.unwrap();
@@ -101,7 +101,7 @@ async fn a_signer_that_is_aborted_leaves_no_core_file() {
 
     // The test sees a core: a process of the same user, in the same folder, that gave nothing up.
     let mut open = Command::new("sleep");
-    let open = open.arg("600").uid(UNPRIVILEGED).gid(UNPRIVILEGED).current_dir(site.folder.path());
+    let open = open.arg("600").uid(UNPRIVILEGED).gid(UNPRIVILEGED).current_dir(site.keystore());
     if !aborted(&mut open.spawn().unwrap()).core_dumped() {
         return println!("this system writes no core files");
     }
