@@ -1,6 +1,7 @@
 //! The runbooks about keys, run as they are written.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -95,6 +96,11 @@ fn next_crl(signer: &Signer) {
     signer.keys(&crl.split(' ').collect::<Vec<_>>()).succeed();
 }
 
+fn secret(path: &Path, bytes: &[u8]) {
+    fs::write(path, bytes).unwrap();
+    fs::set_permissions(path, Permissions::from_mode(0o400)).unwrap();
+}
+
 fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
         fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
@@ -186,6 +192,36 @@ fn a_store_older_than_what_was_published_is_named_and_goes_on_above_a_floor() {
 }
 
 #[test]
+fn a_store_from_the_middle_of_a_rewrap_whose_journal_is_gone_goes_on_under_the_new_kek() {
+    let mut signer = authority();
+    next_crl(&signer);
+    signer.stop();
+    let runbook =
+        Runbook::new("signer-host-lost.md", &signer.path("")).with("CA", ROOT).with("OTHER", ISSUING);
+    let sealed = |id: &str| signer.path("keystore").join(format!("{id}.key"));
+    let under_the_old = fs::read(sealed(ROOT)).unwrap();
+    secret(&runbook.path("mnt/kek/new-kek"), &[8; 32]);
+    let mut rewrap = Command::new(signer_binary());
+    rewrap.arg("rewrap").arg("--keystore").arg(signer.path("keystore")).arg("--kek").arg(signer.path("kek"));
+    Run::of(rewrap.arg("--new-kek").arg(runbook.path("mnt/kek/new-kek"))).succeed();
+    fs::write(sealed(ROOT), under_the_old).unwrap();
+    copy(&signer.path("keystore"), &runbook.path("mnt/store"));
+    for name in ["journal", "journal.head"] {
+        fs::remove_file(runbook.path("mnt/store").join(name)).unwrap();
+    }
+    published(&signer, &runbook);
+    fs::rename(runbook.path("mnt/kek/kek"), runbook.path("mnt/kek/old-kek")).unwrap();
+    fs::rename(runbook.path("mnt/kek/new-kek"), runbook.path("mnt/kek/kek")).unwrap();
+    // Neither KEK is enough for a floor over the whole store.
+    let refused = runbook.run(&["kek", "floor"]);
+    assert!(refused.code != Some(0) && refused.stderr.contains("nothing was written"), "{}", refused.stderr);
+    let run = runbook.run(&["two-keks"]).succeed();
+    assert!(run.stdout.contains("All 2 keys are sealed under the KEK"), "{}", run.stdout);
+    assert!(run.stdout.contains("by this run: 1."), "{}", run.stdout);
+    assert_continues(&runbook.path("srv/trstctl/next.crl"));
+}
+
+#[test]
 fn an_intermediate_whose_key_is_gone_is_replaced_and_then_revoked() {
     let mut signer = authority();
     fs::remove_file(signer.path("keystore").join(format!("{ISSUING}.key"))).unwrap();
@@ -197,4 +233,34 @@ fn an_intermediate_whose_key_is_gone_is_replaced_and_then_revoked() {
     }
     let run = runbook.run(&["intermediate"]).succeed();
     assert!(run.stderr.contains("certificate revoked"), "{}", run.stderr);
+}
+
+#[test]
+fn a_root_whose_key_is_gone_is_replaced_by_a_new_ca_and_then_not_trusted() {
+    let mut signer = authority();
+    fs::remove_file(signer.path("keystore").join(format!("{ROOT}.key"))).unwrap();
+    signer.start_again();
+    let next = format!("crl --ca {ROOT} --issuer root.pem --previous first.crl --output second.crl");
+    signer.keys(&next.split(' ').collect::<Vec<_>>()).fail(8, "refused");
+    let runbook = Runbook::new("ca-key-lost.md", &signer.path(""));
+    for (from, to) in [("root.pem", "root.pem"), ("issuing.pem", "issuing.pem"), ("first.crl", "root.crl")] {
+        fs::copy(signer.path(from), runbook.path("mnt/published").join(to)).unwrap();
+    }
+    let run = runbook.run(&["root"]).succeed();
+    let said = |what: &str| run.stdout.lines().filter(|line| line.ends_with(what)).count();
+    assert_eq!((said("issuing.pem: OK"), said("issuing-2.pem: OK")), (1, 3), "{}", run.stdout);
+    assert!(run.stderr.contains("unable to get local issuer certificate"), "{}", run.stderr);
+    let read = |path: &str| fs::read(runbook.path(path)).unwrap();
+    assert_eq!(read("mnt/published/trusted.pem"), read("srv/trstctl/root-2.pem"));
+    assert_ne!(read("srv/trstctl/kek"), fs::read(signer.path("kek")).unwrap());
+    let describe = |certificate: &str| {
+        let mut command = Command::new("openssl");
+        command.args(["x509", "-noout", "-subject", "-pubkey", "-in"]).arg(runbook.path(certificate));
+        Run::of(&mut command).succeed().stdout
+    };
+    for (old, new) in [("root.pem", "root-2.pem"), ("issuing.pem", "issuing-2.pem")] {
+        let [old, new] =
+            [format!("mnt/published/{old}"), format!("srv/trstctl/{new}")].map(|path| describe(&path));
+        assert!(old.lines().zip(new.lines()).filter(|(old, new)| old != new).count() >= 3, "{old}{new}");
+    }
 }
