@@ -183,7 +183,9 @@ mod tests {
     use bytes::Bytes;
     use trstctl_formats::StoreTime;
 
+    use super::super::samples::{log, source};
     use super::*;
+    use crate::log::EventLog;
 
     fn message(sequence: u64) -> StoredMessage {
         StoredMessage {
@@ -224,6 +226,37 @@ mod tests {
     fn store_times_are_compared_only_where_they_were_kept() {
         let later = StoredMessage { stored_at: StoreTime(9), ..message(5) };
         assert_eq!(what(&later, Lines::WithoutStoreTime), None);
+    }
+
+    #[test]
+    fn expectations_count_as_headers_only_where_sequences_are_kept() {
+        let with =
+            |headers: &'static [u8]| StoredMessage { headers: Bytes::from_static(headers), ..message(5) };
+        let expecting = with(b"NATS/1.0\r\nA: b\r\nNats-Expected-Last-Sequence: 4\r\n\r\n");
+        assert_eq!(what(&expecting, Lines::ContentOnly), None);
+        assert!(what(&expecting, Lines::WithoutStoreTime).unwrap().1.contains("headers"));
+        assert!(what(&with(b"NATS/1.0\r\nA: c\r\n\r\n"), Lines::ContentOnly).unwrap().1.contains("headers"));
+    }
+
+    #[tokio::test]
+    async fn two_logs_are_compared_to_the_end_of_the_shorter_one() {
+        for (live, backup) in [(0, 0), (3, 3), (3, 5)] {
+            let mut reached = 0;
+            let reader = log(live).await.read(1, live).await.unwrap();
+            let compared =
+                compare(reader, source(backup).batches(), Lines::WithoutStoreTime, |n| reached = n);
+            let expected = match live == backup {
+                true => Comparison::Same { records: live },
+                false => Comparison::Prefix { records: live, next_sequence: live + 1 },
+            };
+            assert_eq!((compared.await.unwrap(), reached), (expected, live));
+        }
+    }
+
+    #[test]
+    fn a_block_without_lines_stays_when_nothing_was_left_out() {
+        let empty = b"NATS/1.0\r\n\r\n";
+        assert_eq!(without_expectations(empty).headers, empty);
     }
 
     #[test]

@@ -13,6 +13,8 @@ mod publish;
 mod read_back;
 mod refusal;
 mod replicas;
+#[cfg(test)]
+mod samples;
 mod server;
 mod source;
 mod stop;

@@ -147,49 +147,11 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    use bytes::Bytes;
-    use trstctl_formats::backup::{Allow, FormatVersion, Header, VerifyOptions, Writer, verify};
-    use trstctl_formats::{Digest, StoreTime};
+    use trstctl_formats::Digest;
 
+    use super::super::samples::{log, message, source};
     use super::*;
-    use crate::log::{Accounting, Appended, Expected, LogState, MemoryLog, NewMessage};
-
-    fn message(sequence: u64) -> StoredMessage {
-        StoredMessage {
-            sequence,
-            stored_at: StoreTime(0),
-            subject: Bytes::from_static(b"events.x"),
-            headers: Bytes::new(),
-            payload: Bytes::from(sequence.to_string()),
-        }
-    }
-
-    fn source(messages: u64) -> Source<Cursor<Vec<u8>>> {
-        let header = Header {
-            version: FormatVersion::V2,
-            created_at: StoreTime(0),
-            deployment_id: None,
-            stream: "S".to_owned(),
-            first_sequence: 1,
-            event_cut_sequence: messages,
-        };
-        let mut writer = Writer::create(Vec::new(), &header, None).unwrap();
-        for sequence in 1..=messages {
-            writer.append(&message(sequence)).unwrap();
-        }
-        let options = VerifyOptions { unkeyed: Allow::Yes, ..VerifyOptions::default() };
-        Source::new(verify(Cursor::new(writer.finish().unwrap().0), &options).unwrap())
-    }
-
-    async fn log(messages: u64) -> MemoryLog {
-        let log = MemoryLog::new();
-        for sequence in 1..=messages {
-            let StoredMessage { payload, .. } = message(sequence);
-            let message = NewMessage { subject: "events.x".to_owned(), headers: Bytes::new(), payload };
-            log.append(message, Expected::Any).await.unwrap();
-        }
-        log
-    }
+    use crate::log::{Accounting, Appended, Expected, LogState, NewMessage};
 
     /// A log of which a server says that the second message is there, and does not give it: no server does so when it is asked to.
     struct Unreadable;
@@ -212,7 +174,7 @@ mod tests {
 
     impl LogReader for Unreadable {
         async fn next_batch(&mut self) -> Result<Option<Vec<StoredMessage>>, LogError> {
-            Err(LogError::Unaccounted { first: 2, last: 2 })
+            Err(LogError::Unaccounted { first: 2, last: 3 })
         }
 
         fn accounting(&self) -> &Accounting {
