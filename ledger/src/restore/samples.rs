@@ -20,22 +20,28 @@ pub(super) fn message(sequence: u64) -> StoredMessage {
     }
 }
 
-/// A backup of the first ones.
-pub(super) fn source(messages: u64) -> Source<Cursor<Vec<u8>>> {
+/// A backup of these, which begin with the first.
+pub(super) fn backup(messages: &[StoredMessage]) -> Vec<u8> {
     let header = Header {
         version: FormatVersion::V2,
         created_at: StoreTime(0),
         deployment_id: None,
         stream: "S".to_owned(),
         first_sequence: 1,
-        event_cut_sequence: messages,
+        event_cut_sequence: messages.len() as u64,
     };
     let mut writer = Writer::create(Vec::new(), &header, None).unwrap();
-    for sequence in 1..=messages {
-        writer.append(&message(sequence)).unwrap();
+    for message in messages {
+        writer.append(message).unwrap();
     }
+    writer.finish().unwrap().0
+}
+
+/// The first ones, verified.
+pub(super) fn source(messages: u64) -> Source<Cursor<Vec<u8>>> {
+    let file = backup(&(1..=messages).map(message).collect::<Vec<_>>());
     let options = VerifyOptions { unkeyed: Allow::Yes, ..VerifyOptions::default() };
-    Source::new(verify(Cursor::new(writer.finish().unwrap().0), &options).unwrap())
+    Source::new(verify(Cursor::new(file), &options).unwrap())
 }
 
 /// A log in memory of the first ones, with store times of its own.

@@ -158,10 +158,9 @@ mod tests {
     use std::sync::atomic::AtomicU64;
     use std::sync::mpsc as threads;
 
-    use bytes::Bytes;
-    use trstctl_formats::StoreTime;
-    use trstctl_formats::backup::{Allow, Cut, FormatVersion, Header, VerifyOptions, Writer, verify};
+    use trstctl_formats::backup::{Allow, Cut, VerifyOptions, verify};
 
+    use super::super::samples::{backup, message};
     use super::*;
 
     /// A backup that, once gated, halts at its middle until it is let go on.
@@ -192,28 +191,13 @@ mod tests {
         }
     }
 
-    fn backup(records: u64) -> Vec<u8> {
-        let header = Header {
-            version: FormatVersion::V2,
-            created_at: StoreTime(0),
-            deployment_id: None,
-            stream: "S".to_owned(),
-            first_sequence: 1,
-            event_cut_sequence: records,
-        };
-        let mut writer = Writer::create(Vec::new(), &header, None).unwrap();
-        for sequence in 1..=records {
-            let payload = Bytes::from(vec![b'x'; 100_000]);
-            let (subject, headers) = (Bytes::from("events.x"), Bytes::new());
-            let message = StoredMessage { sequence, stored_at: StoreTime(0), subject, headers, payload };
-            writer.append(&message).unwrap();
-        }
-        writer.finish().unwrap().0
+    fn large(sequence: u64) -> StoredMessage {
+        StoredMessage { payload: vec![b'x'; 100_000].into(), ..message(sequence) }
     }
 
     #[tokio::test]
     async fn a_pass_that_nobody_wants_ends_before_the_rest_of_the_file_is_read() {
-        let file = backup(200);
+        let file = backup(&(1..=200).map(large).collect::<Vec<_>>());
         let len_bytes = file.len() as u64;
         let (arrived, mut at_middle) = mpsc::unbounded_channel();
         let (let_go_on, go_on) = threads::channel();
