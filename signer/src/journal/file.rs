@@ -472,7 +472,8 @@ fn next_line(from: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
     Ok(line.last() == Some(&b'\n') || line.len() == TOO_LONG)
 }
 
-fn sync(folder: &Path) -> io::Result<()> {
+/// Makes the names in a folder durable.
+pub(super) fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use trstctl_formats::Digest;
 
-use super::file::Access;
+use super::file::{Access, sync};
 
 /// Name of the file in the key store's folder.
 pub(super) const NAME: &str = "journal.head";
@@ -48,7 +48,7 @@ impl HeadFile {
             fs::rename(unfinished, path)?;
         }
         // Also that of a run which was interrupted before this: no journal gets its name without a head that lasts.
-        File::open(folder)?.sync_all()?;
+        sync(folder)?;
         Self::open(folder, Access::Write)
     }
 
