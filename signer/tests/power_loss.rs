@@ -57,7 +57,10 @@ async fn events_of<T>(site: &Site, name: &str, ask: impl AsyncFnOnce(Client) -> 
     let log = site.folder.path().join("trace");
     let _ = std::fs::remove_file(&log);
     let signer = site.start_with(name, |command| *command = strace::under(command, &log)).await;
-    let (pid, told) = (signer.child.id(), ask(signer.client().await).await);
+    let mut client = signer.client().await;
+    let (pid, told) = (signer.child.id(), ask(client.clone()).await);
+    // One connection says one thing after the other: strace has seen the whole of what was answered before.
+    client.health(HealthRequest {}).await.unwrap();
     signer.kill();
     (strace::events(&log, pid, &site.keystore()), told)
 }
