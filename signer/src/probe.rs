@@ -178,9 +178,9 @@ fn verdict_of(fault: &KeyFault) -> Verdict {
 /// Signs a challenge, and verifies it with the public half alone.
 fn prove(id: KeyId, key: &OpenKey) -> Result<(), KeyFault> {
     let challenge = probe_text(&random::<32>()?);
-    let signature = key.private.sign_x509(&challenge)?;
+    let signature = key.private.sign(&challenge)?;
     let what = "what its private half signs does not verify with its public half";
-    key.public.check(&challenge, &signature).map_err(|_| KeyFault::Mismatch { id, what })
+    key.public.verify_text(&challenge, &signature).map_err(|_| KeyFault::Mismatch { id, what })
 }
 
 fn missing(facts: &Facts, keys: &[Key]) -> Vec<String> {

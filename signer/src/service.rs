@@ -17,6 +17,7 @@ use crate::key_id::KeyId;
 use crate::key_store::{KeyFault, OpenKey};
 use crate::keyring::{KeyringFault, Shared};
 use crate::note::{Note, What};
+use crate::signing::of_bad_signature;
 use crate::tree_head::{self, LogName};
 use crate::writer::{Busy, Writer};
 
@@ -93,7 +94,7 @@ impl Signer for Service {
         may_sign(&key, Purpose::TreeHeads)?;
         let text = tree_head::text(&log, &head);
         self.note(&key, request.epoch, What::TreeHead(log, head)).await?;
-        let signature = key.private.sign(&text).map_err(|error| of_fault(&KeyringFault::from(error)))?;
+        let signature = signature(&key, &text)?;
         Ok(Response::new(SignTreeHeadResponse { text, signature }))
     }
 
@@ -101,9 +102,7 @@ impl Signer for Service {
         let request = request.into_inner();
         let text = challenge(&request)?;
         let key = self.key(&request.key_id).await?;
-        let signature = key.private.sign(&text);
-        let signature = signature.map_err(|error| of_fault(&KeyringFault::from(error)))?;
-        Ok(Response::new(ProbeResponse { signature }))
+        Ok(Response::new(ProbeResponse { signature: signature(&key, &text)? }))
     }
 
     async fn health(&self, _: Request<HealthRequest>) -> Result<Response<HealthResponse>, Status> {
@@ -153,6 +152,13 @@ pub(crate) fn challenge(request: &ProbeRequest) -> Result<Vec<u8>, Status> {
         return Err(bad("a nonce has 16 to 64 bytes"));
     }
     Ok(probe_text(&request.nonce))
+}
+
+/// The signature of a text that is neither a certificate nor a CRL, verified.
+fn signature(key: &OpenKey, text: &[u8]) -> Result<Vec<u8>, Status> {
+    let signature = key.private.sign(text).map_err(|error| of_fault(&KeyringFault::from(error)))?;
+    key.public.verify_text(text, &signature).map_err(of_bad_signature)?;
+    Ok(signature)
 }
 
 fn key_id(text: &str) -> Result<KeyId, Status> {

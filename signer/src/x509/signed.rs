@@ -2,7 +2,7 @@
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ED25519, ML_DSA_65, ParsedPublicKey,
-    RSA_PKCS1_2048_8192_SHA256, VerificationAlgorithm,
+    RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256, VerificationAlgorithm,
 };
 use der::asn1::{AnyRef, BitStringRef};
 use der::{Decode, Encode, Sequence};
@@ -21,7 +21,10 @@ pub struct BadSignature;
 
 /// The public half of a key that signs, as it verifies what its private half has signed.
 pub struct PublicHalf {
-    key: ParsedPublicKey,
+    /// Verifies certificates and CRLs.
+    x509: ParsedPublicKey,
+    /// Verifies other texts: those an RSA key pads in another way.
+    text: ParsedPublicKey,
     signs_with: AlgorithmIdentifier,
 }
 
@@ -40,22 +43,31 @@ impl PublicHalf {
     /// # Errors
     /// [`KeyRefused`] when it is no key of this algorithm.
     pub fn new(algorithm: Algorithm, spki: &[u8]) -> Result<Self, KeyRefused> {
-        let key = ParsedPublicKey::new(verifier(algorithm), spki)?;
-        Ok(Self { key, signs_with: signature_algorithm(algorithm) })
+        let [x509, text] = verifiers(algorithm).map(|verifier| ParsedPublicKey::new(verifier, spki));
+        Ok(Self { x509: x509?, text: text?, signs_with: signature_algorithm(algorithm) })
     }
 
-    /// Puts a certificate or a CRL together, and checks what came out.
+    /// Puts a certificate or a CRL together, compares what came out with what was to be signed, and verifies its signature.
     ///
     /// # Errors
     /// [`BadSignature`].
-    pub fn whole(&self, tbs: &[u8], signature: &[u8]) -> Result<Vec<u8>, BadSignature> {
+    pub fn verified(&self, tbs: &[u8], signature: &[u8]) -> Result<Vec<u8>, BadSignature> {
+        let whole = self.compared(tbs, signature)?;
+        self.x509.verify_sig(tbs, signature).map_err(|_| BadSignature)?;
+        Ok(whole)
+    }
+
+    /// The same, but that the signature is taken as it is.
+    ///
+    /// # Errors
+    /// [`BadSignature`].
+    pub fn compared(&self, tbs: &[u8], signature: &[u8]) -> Result<Vec<u8>, BadSignature> {
         let whole = self.assemble(tbs, signature).map_err(|_| BadSignature)?;
         let read = Signed::from_der(&whole).map_err(|_| BadSignature)?;
-        let is_same =
-            read.algorithm == self.signs_with && AnyRef::from_der(tbs).is_ok_and(|tbs| read.tbs == tbs);
-        let signature = read.signature.as_bytes().filter(|_| is_same).ok_or(BadSignature)?;
-        self.check(tbs, signature)?;
-        Ok(whole)
+        let is_same = read.algorithm == self.signs_with
+            && AnyRef::from_der(tbs).is_ok_and(|tbs| read.tbs == tbs)
+            && read.signature.as_bytes() == Some(signature);
+        if is_same { Ok(whole) } else { Err(BadSignature) }
     }
 
     fn assemble(&self, tbs: &[u8], signature: &[u8]) -> der::Result<Vec<u8>> {
@@ -64,22 +76,23 @@ impl PublicHalf {
         Signed { tbs, algorithm, signature: BitStringRef::from_bytes(signature)? }.to_der()
     }
 
-    /// Checks the bare signature of a text.
+    /// Verifies the signature of a text that is neither a certificate nor a CRL.
     ///
     /// # Errors
     /// [`BadSignature`].
-    pub fn check(&self, text: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
-        self.key.verify_sig(text, signature).map_err(|_| BadSignature)
+    pub fn verify_text(&self, text: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
+        self.text.verify_sig(text, signature).map_err(|_| BadSignature)
     }
 }
 
-fn verifier(algorithm: Algorithm) -> &'static dyn VerificationAlgorithm {
+/// For certificates and CRLs, and for other texts.
+fn verifiers(algorithm: Algorithm) -> [&'static dyn VerificationAlgorithm; 2] {
     match algorithm {
-        Algorithm::P256 => &ECDSA_P256_SHA256_ASN1,
-        Algorithm::P384 => &ECDSA_P384_SHA384_ASN1,
-        Algorithm::Rsa3072 | Algorithm::Rsa4096 => &RSA_PKCS1_2048_8192_SHA256,
-        Algorithm::Ed25519 => &ED25519,
-        Algorithm::MlDsa65 => &ML_DSA_65,
+        Algorithm::P256 => [&ECDSA_P256_SHA256_ASN1; 2],
+        Algorithm::P384 => [&ECDSA_P384_SHA384_ASN1; 2],
+        Algorithm::Rsa3072 | Algorithm::Rsa4096 => [&RSA_PKCS1_2048_8192_SHA256, &RSA_PSS_2048_8192_SHA256],
+        Algorithm::Ed25519 => [&ED25519; 2],
+        Algorithm::MlDsa65 => [&ML_DSA_65; 2],
     }
 }
 
@@ -102,13 +115,28 @@ mod tests {
         for algorithm in [Algorithm::P256, Algorithm::P384, Algorithm::Ed25519, Algorithm::MlDsa65] {
             let [(private, public), (other, _)] = [key(algorithm), key(algorithm)];
             let signature = private.sign_x509(TBS).unwrap();
-            let whole = public.whole(TBS, &signature).unwrap();
+            let whole = public.verified(TBS, &signature).unwrap();
             assert!(whole.ends_with(&signature), "{algorithm}");
-            assert_eq!(public.whole(TBS, &private.sign_x509(b"\x30\x01\x00").unwrap()), Err(BadSignature));
-            assert_eq!(public.whole(TBS, &other.sign_x509(TBS).unwrap()), Err(BadSignature));
+            assert_eq!(public.compared(TBS, &signature), Ok(whole));
+            let of_another_text = private.sign_x509(b"\x30\x01\x00").unwrap();
+            assert_eq!(public.verified(TBS, &of_another_text), Err(BadSignature));
+            assert_eq!(public.verified(TBS, &other.sign_x509(TBS).unwrap()), Err(BadSignature));
             let mut flipped = signature;
             *flipped.last_mut().unwrap() ^= 1;
-            assert_eq!(public.whole(TBS, &flipped), Err(BadSignature), "{algorithm}");
+            assert_eq!(public.verified(TBS, &flipped), Err(BadSignature), "{algorithm}");
+        }
+    }
+
+    #[test]
+    fn a_text_has_a_signature_of_its_own_kind() {
+        for algorithm in [Algorithm::P256, Algorithm::Rsa3072, Algorithm::Ed25519] {
+            let (private, public) = key(algorithm);
+            let signature = private.sign(TBS).unwrap();
+            assert_eq!(public.verify_text(TBS, &signature), Ok(()), "{algorithm}");
+            assert_eq!(public.verify_text(b"another", &signature), Err(BadSignature), "{algorithm}");
+            let is_rsa = algorithm == Algorithm::Rsa3072;
+            assert_eq!(public.verified(TBS, &signature).is_err(), is_rsa, "{algorithm}");
+            assert_eq!(public.verify_text(TBS, &private.sign_x509(TBS).unwrap()).is_err(), is_rsa);
         }
     }
 
@@ -117,7 +145,7 @@ mod tests {
         let (private, public) = key(Algorithm::P256);
         for tbs in [&b""[..], b"\x30", b"\x30\x01", b"\x30\x00\x00", b"\x30\x81\x00"] {
             let signature = private.sign_x509(tbs).unwrap();
-            assert_eq!(public.whole(tbs, &signature), Err(BadSignature), "{tbs:02x?}");
+            assert_eq!(public.compared(tbs, &signature), Err(BadSignature), "{tbs:02x?}");
         }
     }
 
