@@ -101,3 +101,23 @@ pub(crate) fn of_unfit(unfit: Unfit) -> Status {
 pub(crate) fn of_bad_signature(bad: BadSignature) -> Status {
     refused(Code::Unavailable, "unavailable", bad.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_caller_verifies_leaves_by_ecdsa_and_nothing_else() {
+        for (kind, algorithm, is_here) in [
+            (Kind::Leaf, Algorithm::P256, false),
+            (Kind::Leaf, Algorithm::P384, false),
+            (Kind::Leaf, Algorithm::Rsa3072, true),
+            (Kind::Leaf, Algorithm::Ed25519, true),
+            (Kind::Leaf, Algorithm::MlDsa65, true),
+            (Kind::Intermediate, Algorithm::P256, true),
+            (Kind::Root, Algorithm::P384, true),
+        ] {
+            assert_eq!(is_verified_here(kind, algorithm), is_here, "{kind:?}, {algorithm}");
+        }
+    }
+}
