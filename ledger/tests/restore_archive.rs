@@ -130,8 +130,7 @@ async fn a_connection_cut_leaves_nothing_and_the_next_attempt_succeeds() {
 async fn a_server_that_drops_a_damaged_message_and_says_success_is_caught_by_sequence() {
     for server in servers() {
         let expected = messages(1..=3_000);
-        let flipped = RestoreOptions { flip_bit_at: Some(400_000), ..options() };
-        let failure = restore(&server.url(), &expected, 3_000, flipped).await.unwrap_err();
+        let failure = restore(&server.url(), &expected, 3_000, damaging()).await.unwrap_err();
         assert_eq!(failure.class, Class::ReadbackDiffers, "{failure:?}");
         let sequence = failure.place.sequence.unwrap();
         assert!((1..=3_000).contains(&sequence), "{failure:?}");
@@ -171,6 +170,11 @@ async fn a_log_that_reads_well_and_is_another_one_is_caught_by_sequence() {
     }
 }
 
+/// One bit of a message of [`messages`] is flipped on its way.
+fn damaging() -> RestoreOptions {
+    RestoreOptions { flip_bit_at: Some(400_000), ..options() }
+}
+
 /// Also shows that the configuration's checksum is right: with a wrong one, the stream is gone after the restart.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restore_stopped_before_its_read_back_is_taken_up() {
@@ -188,6 +192,43 @@ async fn a_restore_stopped_before_its_read_back_is_taken_up() {
         assert!(done.written.is_none() && done.proven.unwrap().exact);
         assert_eq!(description(&server.url()).await, "");
         assert_same(&read_all(&server.url()).await.0, &expected);
+    }
+}
+
+/// A killed run's server still unpacks when the next one makes its plan.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_earlier_run_leaves_after_the_plan_is_taken_up() {
+    for (earlier, sent) in [(options(), 0), (damaging(), 3_000)] {
+        for server in servers() {
+            let earlier = earlier.clone();
+            let expected = messages(1..=3_000);
+            let late = restore_of(&server.url(), source(&expected, 3_000), options()).await;
+            let planned = late.plan().await.unwrap();
+            assert_eq!(planned, TargetState::Empty);
+            let first = restore_of(&server.url(), source(&expected, 3_000), earlier).await;
+            first.write(&planned, never()).await.unwrap();
+
+            let written = late.write(&planned, never()).await.unwrap();
+            assert_eq!((written.messages, written.messages_before), (sent, 3_000 - sent));
+            let proven = late.read_back(&written).await.unwrap();
+            late.accept(&proven).await.unwrap();
+            assert_same(&read_all(&server.url()).await.0, &expected);
+            assert_eq!(description(&server.url()).await, "");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_make_after_the_plan_is_refused_and_stays() {
+    for server in servers() {
+        let late = restore_of(&server.url(), source(&messages(1..=9), 9), options()).await;
+        let planned = late.plan().await.unwrap();
+        let others = messages(1..=7);
+        restore(&server.url(), &others, 7, options()).await.unwrap();
+        let failure = late.write(&planned, never()).await.unwrap_err();
+        assert_eq!(failure.class, Class::TargetNotEmpty);
+        assert!(failure.message.contains("appeared while the restore was being prepared"), "{failure:?}");
+        assert_same(&read_all(&server.url()).await.0, &others);
     }
 }
 

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trstctl_formats::backup::{Allow, Content, Lines};
-use trstctl_formats::{Failure, StoreTime};
+use trstctl_formats::{Class, Failure, StoreTime};
 
 pub use compare::Difference;
 pub use publish::Numbering;
@@ -256,24 +256,46 @@ impl<S: Read + Seek + Send + 'static> Restore<S> {
     }
 
     async fn write_archive(&self, state: &TargetState, stop: &mut Stop<'_>) -> Result<Written, Failure> {
+        match self.send_archive(state, stop).await {
+            Err(failure) if failure.class == Class::TargetNotEmpty => self.take_up(failure, stop).await,
+            written => written,
+        }
+    }
+
+    /// A run that was killed behind its last chunk leaves a server that still unpacks: its stream appears after the next run's plan. It is
+    /// that run's own work, and this one goes on with it as if the plan had seen it; all else that appeared is refused.
+    async fn take_up(&self, failure: Failure, stop: &mut Stop<'_>) -> Result<Written, Failure> {
+        match self.plan().await {
+            Ok(TargetState::EqualUnverified) => Ok(self.written(0)),
+            Ok(left @ (TargetState::Unfinished { .. } | TargetState::Broken(_))) => {
+                self.send_archive(&left, stop).await
+            }
+            _ => Err(failure),
+        }
+    }
+
+    async fn send_archive(&self, state: &TargetState, stop: &mut Stop<'_>) -> Result<Written, Failure> {
         let place = self.place();
         // Before anything goes, and with what goes: its room may be given back late.
         let limits = place.limits().await?;
         place.make_free(state).await?;
-        let sent = archive::send(&self.server, &self.source, &self.options, limits, stop).await;
-        let stats = match sent {
-            Ok(stats) => stats,
-            Err(stopped) => return Err(place.clean_up_after(stopped).await),
-        };
+        match archive::send(&self.server, &self.source, &self.options, limits, stop).await {
+            Ok(stats) => Ok(self.written(stats.messages)),
+            Err(stopped) => Err(place.clean_up_after(stopped).await),
+        }
+    }
+
+    /// The whole log as an archive makes it, of which this run has sent so much.
+    fn written(&self, messages: u64) -> Written {
         let expected = self.source.content().clone();
-        Ok(Written {
-            messages: stats.messages,
-            messages_before: 0,
+        Written {
+            messages,
+            messages_before: expected.records - messages,
             numbering: Numbering::Kept { first: expected.first_sequence },
             expectations_left_out: 0,
             expected,
             lines: Lines::Exact,
-        })
+        }
     }
 
     async fn write_by_publishing(
