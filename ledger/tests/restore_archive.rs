@@ -218,6 +218,26 @@ async fn what_an_earlier_run_leaves_after_the_plan_is_taken_up() {
     }
 }
 
+/// The server takes both, and lets them meet in one folder.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_two_archives_at_once_the_next_run_ends_with_the_log() {
+    for mut server in servers() {
+        let expected = messages(1..=20_000);
+        let a = restore_of(&server.url(), source(&expected, 20_000), options()).await;
+        let b = restore_of(&server.url(), source(&expected, 20_000), options()).await;
+        let planned = a.plan().await.unwrap();
+        let (a, b) = tokio::join!(a.write(&planned, never()), b.write(&planned, never()));
+        for failure in [a, b].into_iter().filter_map(Result::err) {
+            assert_eq!(failure.class, Class::Refused, "{failure:?}");
+        }
+        let done = restore(&server.url(), &expected, 20_000, options()).await.unwrap();
+        assert!(done.proven.unwrap().exact);
+        server.kill_9();
+        server.restart().unwrap();
+        assert_same(&read_all(&server.url()).await.0, &expected);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_others_make_after_the_plan_is_refused_and_stays() {
     for server in servers() {
