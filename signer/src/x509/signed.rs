@@ -21,10 +21,9 @@ pub struct BadSignature;
 
 /// The public half of a key that signs, as it verifies what its private half has signed.
 pub struct PublicHalf {
-    /// Verifies certificates and CRLs.
-    x509: ParsedPublicKey,
-    /// Verifies other texts: those an RSA key pads in another way.
-    text: ParsedPublicKey,
+    key: ParsedPublicKey,
+    /// RSA pads what is neither a certificate nor a CRL in another way.
+    key_for_texts: Option<ParsedPublicKey>,
     signs_with: AlgorithmIdentifier,
 }
 
@@ -43,8 +42,14 @@ impl PublicHalf {
     /// # Errors
     /// [`KeyRefused`] when it is no key of this algorithm.
     pub fn new(algorithm: Algorithm, spki: &[u8]) -> Result<Self, KeyRefused> {
-        let [x509, text] = verifiers(algorithm).map(|verifier| ParsedPublicKey::new(verifier, spki));
-        Ok(Self { x509: x509?, text: text?, signs_with: signature_algorithm(algorithm) })
+        let key = ParsedPublicKey::new(verifier(algorithm), spki)?;
+        let key_for_texts = match algorithm {
+            Algorithm::Rsa3072 | Algorithm::Rsa4096 => {
+                Some(ParsedPublicKey::new(&RSA_PSS_2048_8192_SHA256, spki)?)
+            }
+            _ => None,
+        };
+        Ok(Self { key, key_for_texts, signs_with: signature_algorithm(algorithm) })
     }
 
     /// Puts a certificate or a CRL together, compares what came out with what was to be signed, and verifies its signature.
@@ -53,7 +58,7 @@ impl PublicHalf {
     /// [`BadSignature`].
     pub fn verified(&self, tbs: &[u8], signature: &[u8]) -> Result<Vec<u8>, BadSignature> {
         let whole = self.compared(tbs, signature)?;
-        self.x509.verify_sig(tbs, signature).map_err(|_| BadSignature)?;
+        self.key.verify_sig(tbs, signature).map_err(|_| BadSignature)?;
         Ok(whole)
     }
 
@@ -81,18 +86,18 @@ impl PublicHalf {
     /// # Errors
     /// [`BadSignature`].
     pub fn verify_text(&self, text: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
-        self.text.verify_sig(text, signature).map_err(|_| BadSignature)
+        let key = self.key_for_texts.as_ref().unwrap_or(&self.key);
+        key.verify_sig(text, signature).map_err(|_| BadSignature)
     }
 }
 
-/// For certificates and CRLs, and for other texts.
-fn verifiers(algorithm: Algorithm) -> [&'static dyn VerificationAlgorithm; 2] {
+fn verifier(algorithm: Algorithm) -> &'static dyn VerificationAlgorithm {
     match algorithm {
-        Algorithm::P256 => [&ECDSA_P256_SHA256_ASN1; 2],
-        Algorithm::P384 => [&ECDSA_P384_SHA384_ASN1; 2],
-        Algorithm::Rsa3072 | Algorithm::Rsa4096 => [&RSA_PKCS1_2048_8192_SHA256, &RSA_PSS_2048_8192_SHA256],
-        Algorithm::Ed25519 => [&ED25519; 2],
-        Algorithm::MlDsa65 => [&ML_DSA_65; 2],
+        Algorithm::P256 => &ECDSA_P256_SHA256_ASN1,
+        Algorithm::P384 => &ECDSA_P384_SHA384_ASN1,
+        Algorithm::Rsa3072 | Algorithm::Rsa4096 => &RSA_PKCS1_2048_8192_SHA256,
+        Algorithm::Ed25519 => &ED25519,
+        Algorithm::MlDsa65 => &ML_DSA_65,
     }
 }
 
