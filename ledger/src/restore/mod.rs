@@ -265,11 +265,12 @@ impl<S: Read + Seek + Send + 'static> Restore<S> {
     /// A run that was killed behind its last chunk leaves a server that still unpacks: its stream appears after the next run's plan. It is
     /// that run's own work, and this one goes on with it as if the plan had seen it; all else that appeared is refused.
     async fn take_up(&self, failure: Failure, stop: &mut Stop<'_>) -> Result<Written, Failure> {
-        match self.plan().await {
+        match stop.interrupts(self.plan()).await {
             Ok(TargetState::EqualUnverified) => Ok(self.written(0)),
             Ok(left @ (TargetState::Unfinished { .. } | TargetState::Broken(_))) => {
                 self.send_archive(&left, stop).await
             }
+            Err(stopped) if stopped.class == Class::Interrupted => Err(stopped),
             _ => Err(failure),
         }
     }
@@ -290,7 +291,7 @@ impl<S: Read + Seek + Send + 'static> Restore<S> {
         let expected = self.source.content().clone();
         Written {
             messages,
-            messages_before: expected.records - messages,
+            messages_before: expected.records.saturating_sub(messages),
             numbering: Numbering::Kept { first: expected.first_sequence },
             expectations_left_out: 0,
             expected,
