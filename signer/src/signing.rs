@@ -9,7 +9,7 @@ use trstctl_signer_protocol::v1::{
     SignCrlResponse,
 };
 
-use crate::algorithm::{Algorithm, Purpose};
+use crate::algorithm::Purpose;
 use crate::key_store::OpenKey;
 use crate::keyring::KeyringFault;
 use crate::note::What;
@@ -33,12 +33,8 @@ impl Service {
         let tbs_sha256 = Sha256::digest(&tbs).into();
         self.note(&key, request.epoch, What::Certificate { serial, not_after, tbs_sha256 }).await?;
         let signature = sign(&key, &tbs)?;
-        let certificate = if is_verified_here(meaning.kind, key.algorithm) {
-            key.public.verified(&tbs, &signature)
-        } else {
-            key.public.compared(&tbs, &signature)
-        };
-        Ok(SignCertificateResponse { certificate: certificate.map_err(of_bad_signature)? })
+        let certificate = key.public.verified(&tbs, &signature).map_err(of_bad_signature)?;
+        Ok(SignCertificateResponse { certificate })
     }
 }
 
@@ -56,14 +52,6 @@ impl CrlSigner for Service {
         let crl = key.public.verified(&tbs, &signature).map_err(of_bad_signature)?;
         Ok(Response::new(SignCrlResponse { crl }))
     }
-}
-
-/// Signatures are verified before they leave, but those of leaves by ECDSA, which are most of what a CA signs: to verify one takes three
-/// times what it takes to sign, and whoever asked for it does so before it goes anywhere (`signer.proto`). The others are rare and much hangs
-/// on them (a CA's certificates, CRLs, tree heads), cheap to verify (RSA), or would tell about the key if a fault spoilt them: RSA's by the two
-/// primes, Ed25519's since the text alone determines its secret number, where ECDSA draws a new one each time.
-fn is_verified_here(kind: Kind, algorithm: Algorithm) -> bool {
-    kind != Kind::Leaf || !matches!(algorithm, Algorithm::P256 | Algorithm::P384)
 }
 
 fn sign(key: &OpenKey, tbs: &[u8]) -> Result<Vec<u8>, Status> {
@@ -100,24 +88,4 @@ pub(crate) fn of_unfit(unfit: Unfit) -> Status {
 
 pub(crate) fn of_bad_signature(bad: BadSignature) -> Status {
     refused(Code::Unavailable, "unavailable", bad.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_caller_verifies_leaves_by_ecdsa_and_nothing_else() {
-        for (kind, algorithm, is_here) in [
-            (Kind::Leaf, Algorithm::P256, false),
-            (Kind::Leaf, Algorithm::P384, false),
-            (Kind::Leaf, Algorithm::Rsa3072, true),
-            (Kind::Leaf, Algorithm::Ed25519, true),
-            (Kind::Leaf, Algorithm::MlDsa65, true),
-            (Kind::Intermediate, Algorithm::P256, true),
-            (Kind::Root, Algorithm::P384, true),
-        ] {
-            assert_eq!(is_verified_here(kind, algorithm), is_here, "{kind:?}, {algorithm}");
-        }
-    }
 }

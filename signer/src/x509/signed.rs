@@ -62,11 +62,7 @@ impl PublicHalf {
         Ok(whole)
     }
 
-    /// The same, but that the signature is taken as it is.
-    ///
-    /// # Errors
-    /// [`BadSignature`].
-    pub fn compared(&self, tbs: &[u8], signature: &[u8]) -> Result<Vec<u8>, BadSignature> {
+    fn compared(&self, tbs: &[u8], signature: &[u8]) -> Result<Vec<u8>, BadSignature> {
         let whole = self.assemble(tbs, signature).map_err(|_| BadSignature)?;
         let read = Signed::from_der(&whole).map_err(|_| BadSignature)?;
         let is_same = read.algorithm == self.signs_with
