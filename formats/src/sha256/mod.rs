@@ -1,16 +1,16 @@
 //! SHA-256 several at a time: of many short messages behind the same one-byte prefix (leaves and nodes of Merkle trees), and of
 //! one text together with its HMAC.
 //!
-//! One SHA-256 waits most of the time for its own last round, so that several independent ones, interleaved on one core, take
-//! little longer than one. That needs processors with SHA and AVX-512 instructions, which are asked for at run time; elsewhere
-//! one is computed after the other. The digests are the same.
+//! One SHA-256 waits for its own last round again and again; independent ones do not wait for each other. That needs processors
+//! with SHA and AVX-512 instructions, which are asked for at run time; elsewhere one is computed after the other. The digests
+//! are the same.
 
-#[cfg(target_arch = "x86_64")]
-mod four;
 #[cfg(target_arch = "x86_64")]
 mod padded;
 #[cfg(target_arch = "x86_64")]
 mod rounds;
+#[cfg(target_arch = "x86_64")]
+mod sixteen;
 #[cfg_attr(not(target_arch = "x86_64"), path = "with_mac_nowhere.rs")]
 mod with_mac;
 
@@ -30,7 +30,7 @@ pub(crate) fn hash_each<'a>(
     #[cfg(target_arch = "x86_64")]
     if let Some(level) = fearless_simd::Level::new().as_avx512() {
         digests.resize(messages.len(), Digest([0; 32]));
-        return four::hash_each(level, prefix, messages, digests);
+        return sixteen::hash_each(level, prefix, messages, digests);
     }
     digests.extend(messages.map(|message| hash_one(prefix, message)));
 }
@@ -51,7 +51,7 @@ mod tests {
     fn messages_of_every_length_in_any_mixture_have_the_digests_of_one_at_a_time() {
         let bytes: Vec<u8> = (0..1000_u32).map(|n| (n * 31 % 251) as u8).collect();
         let mut digests = vec![Digest([1; 32])];
-        for count in [0, 1, 2, 3, 4, 5, 333] {
+        for count in [0, 1, 6, 7, 15, 16, 17, 333] {
             // Neighbours differ in length, so that lanes are refilled at different times.
             let messages: Vec<&[u8]> = (0..count).map(|n| &bytes[n..n + n * 193 % 331]).collect();
             hash_each(0x17, messages.iter().copied(), &mut digests);
