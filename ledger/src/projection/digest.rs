@@ -198,6 +198,49 @@ mod tests {
     }
 
     #[test]
+    fn a_model_is_digested_by_table_and_tenant() {
+        let [one, other] = [1, 2].map(Uuid::from_u128);
+        let of = |tenant: Uuid, name: &str| {
+            let mut row = owner(name);
+            row[0] = Value::Uuid(tenant);
+            row
+        };
+        let whole = |rows: &[(Table, Row)]| {
+            let mut model = ModelDigest::default();
+            rows.iter().for_each(|(table, row)| model.add(*table, row));
+            model
+        };
+        let without_tenant = vec![Value::Null, Value::Int(7)];
+        let rows = [
+            (Table::Owners, of(one, "a")),
+            (Table::Owners, of(other, "b")),
+            (Table::Owners, of(other, "c")),
+            (Table::ProjectionFaults, without_tenant),
+        ];
+        let model = whole(&rows);
+        let parts: Vec<_> =
+            model.iter().map(|(table, tenant, digest)| (table, tenant, digest.rows)).collect();
+        let expected = [
+            (Table::Owners, Some(one), 1),
+            (Table::Owners, Some(other), 2),
+            (Table::ProjectionFaults, None, 1),
+        ];
+        assert_eq!(parts.len(), 3);
+        assert!(expected.iter().all(|part| parts.contains(part)), "{parts:?}");
+        let mut owners = TableDigest::default();
+        rows[..3].iter().for_each(|(table, row)| owners.add(*table, row));
+        assert_eq!(model.table(Table::Owners), owners);
+
+        let mut merged = whole(&rows[2..]);
+        merged.merge(&whole(&rows[..2]));
+        assert_eq!(merged, model);
+        assert_eq!(model.differences(&merged), []);
+        let missing = [(Table::Owners, Some(one)), (Table::Owners, Some(other))];
+        assert_eq!(model.differences(&whole(&rows[2..])), missing);
+        assert_eq!(whole(&rows[2..]).differences(&model), missing);
+    }
+
+    #[test]
     fn a_digest_is_the_documented_one() {
         let mut bytes = b"trstctl/read-model-row/v1\0tenants\0\x01".to_vec();
         bytes.extend([0x11; 16]);

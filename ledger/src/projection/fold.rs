@@ -306,3 +306,23 @@ impl Counts {
         *self.not_projected.entry(name).or_default() += count;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_beyond_the_limit_are_counted_together() {
+        let mut counts = Counts { projected: 3, quarantined: 4, ..Counts::default() };
+        (0..MAX_COUNTED_TYPES).for_each(|n| counts.skip(format!("type {n}")));
+        ["type 0", "one more", "another"].into_iter().for_each(|kind| counts.skip(kind.to_owned()));
+        let of = |counts: &Counts, kind: &str| counts.not_projected[kind];
+        assert_eq!((of(&counts, "type 0"), of(&counts, "type 1"), of(&counts, OTHER_TYPES)), (2, 1, 2));
+        assert_eq!(counts.not_projected.len(), MAX_COUNTED_TYPES + 1);
+        assert_eq!(counts.total(), 3 + 4 + MAX_COUNTED_TYPES as u64 + 3);
+        let mut twice = counts.clone();
+        twice.add(&counts);
+        assert_eq!((twice.projected, twice.quarantined, twice.total()), (6, 8, 2 * counts.total()));
+        assert_eq!((of(&twice, "type 0"), of(&twice, OTHER_TYPES)), (4, 4));
+    }
+}

@@ -288,6 +288,7 @@ mod tests {
                 r#"{"a": "😀", "b": {"c": [{"y": 2, "z": 1}], "d": 1}}"#,
             ),
             (r#"{"a" : ":" , "b":"}"}"#, r#"{"a": ":", "b": "}"}"#),
+            (r#"{"a":1,"a":2,"b":3}"#, r#"{"a": 2, "b": 3}"#),
         ] {
             assert_eq!(text(json).as_deref(), Ok(printed));
         }
@@ -357,6 +358,28 @@ mod tests {
         assert_eq!(text(&nested(MAX_DEPTH + 1)), Err("is nested too deep"));
         let growing = format!("[{}0]", "1e131071,".repeat(600));
         assert_eq!(text(&growing), Err("is too long when written out"));
+    }
+
+    #[test]
+    fn a_text_is_as_long_as_the_limit_and_no_longer() {
+        let quoted = |len| format!("\"{}\"", "x".repeat(len - 2));
+        assert!(text(&quoted(MAX_LEN_BYTES)).is_ok());
+        assert_eq!(text(&quoted(MAX_LEN_BYTES + 1)), Err("is too long when written out"));
+    }
+
+    /// Each level moves all that lies within it.
+    #[test]
+    fn what_is_moved_to_order_keys_is_bounded() {
+        const DEPTH: usize = 2_000;
+        let nested = |first: &str, second: &str, len_bytes| {
+            let begin = format!("{{\"{first}\":0,\"{second}\":").repeat(DEPTH);
+            format!("{begin}\"{}\"{}", "x".repeat(len_bytes), "}".repeat(DEPTH))
+        };
+        let enough = MAX_MOVED_BYTES / DEPTH;
+        assert_eq!(text(&nested("b", "a", enough)), Err("holds too many levels of unordered keys"));
+        let within = text(&nested("b", "a", enough / 2)).expect("half of it may be moved");
+        assert!(within.starts_with(r#"{"a": {"a": {"#) && within.ends_with(r#"}, "b": 0}, "b": 0}"#));
+        assert!(text(&nested("a", "b", enough)).is_ok(), "keys in order are not moved");
     }
 
     #[test]

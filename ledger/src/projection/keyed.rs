@@ -350,8 +350,10 @@ impl<R: Named + PartialEq> Indexed<R> {
 
     /// Takes note that all stored rows with this text were loaded.
     pub(super) fn load_all_named(&mut self, name: String) {
-        self.index_bytes += allocated(name.len()) + entry_bytes::<String>();
-        self.complete.insert(name);
+        let added_bytes = complete_bytes(&name);
+        if self.complete.insert(name) {
+            self.index_bytes += added_bytes;
+        }
     }
 
     pub(super) fn len_bytes(&self) -> usize {
@@ -373,7 +375,10 @@ impl<R: Named + PartialEq> Indexed<R> {
                 self.index_bytes -= name_bytes(name);
                 self.ids.remove(name);
             }
-            Some(ids) => ids.remove(id, closed),
+            Some(ids) => {
+                self.index_bytes -= NAMESAKE_BYTES;
+                ids.remove(id, closed);
+            }
             None => {}
         }
     }
@@ -382,8 +387,13 @@ impl<R: Named + PartialEq> Indexed<R> {
 /// Memory of a further row of a text, in a tree.
 const NAMESAKE_BYTES: usize = 64;
 
+/// Memory of a text and its first row: more than that of a further one, so that it may go while the text stays.
 fn name_bytes(name: &str) -> usize {
     allocated(name.len()) + entry_bytes::<(String, Ids)>()
+}
+
+fn complete_bytes(name: &str) -> usize {
+    allocated(name.len()) + entry_bytes::<String>()
 }
 
 impl<R: Named + PartialEq + Send + 'static> Drain for Indexed<R> {
@@ -395,3 +405,6 @@ impl<R: Named + PartialEq + Send + 'static> Drain for Indexed<R> {
         std::mem::take(self).rows.upserts(tenant)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -178,3 +178,19 @@ macro_rules! record {
     };
 }
 pub(super) use record;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_what_an_allocator_takes() {
+        for (len_bytes, taken_bytes) in [(0, 0), (1, 32), (24, 32), (25, 48), (40, 48), (41, 64)] {
+            assert_eq!(allocated(len_bytes), taken_bytes, "{len_bytes}");
+        }
+        // Two texts of 24 bytes each in the list, of which one has 25 bytes elsewhere.
+        assert_eq!(vec![String::new(), "a".repeat(25)].heap_bytes(), 64 + 48);
+        assert_eq!((Some("a".to_owned()).heap_bytes(), None::<String>.heap_bytes()), (32, 0));
+        assert_eq!((Uuid::nil().heap_bytes(), true.heap_bytes(), Some(Micros(1)).heap_bytes()), (0, 0, 0));
+    }
+}

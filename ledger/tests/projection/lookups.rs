@@ -23,6 +23,39 @@ fn a_recorded_certificate_looks_at_itself_its_predecessor_its_namesakes_and_its_
 }
 
 #[test]
+fn lookups_are_asked_for_table_by_table_too() {
+    let lookups = Fold::new().missing(&steps(1, &[certificate("")]));
+    let keys: Vec<_> = lookups.keys_of(Table::Certificates).cloned().collect();
+    assert_eq!(keys, [vec![uuid(1), uuid(1)]]);
+    let named: Vec<_> = lookups.named_of(Table::Certificates).cloned().collect();
+    assert_eq!(named, [vec![uuid(1), text("f")]]);
+    assert_eq!(
+        (lookups.keys_of(Table::Owners).count(), lookups.named_of(Table::CaIssuedCerts).count()),
+        (0, 0)
+    );
+    assert!(!lookups.is_empty());
+    let by_key_alone = Fold::new().missing(&steps(1, &[event("owner.updated", OWNER)]));
+    assert!(by_key_alone.named().next().is_none() && !by_key_alone.is_empty());
+}
+
+#[test]
+fn transitions_can_be_written_while_the_fold_goes_on() {
+    let events = [event("identity.created", IDENTITY), event("identity.issued", MOVE)];
+    let mut fold = Fold::of_empty_model();
+    steps(1, &events[..1]).into_iter().for_each(|step| fold.apply(step));
+    let before = fold.len_bytes();
+    steps(2, &events[1..]).into_iter().for_each(|step| fold.apply(step));
+    let moved = model(&events);
+    assert!(fold.len_bytes() > before);
+    assert_eq!(fold.take_final_rows(), rows(&moved, Table::IdentityTransitions));
+    assert_eq!(fold.len_bytes(), before, "what was taken is no longer held");
+    assert_eq!(fold.take_final_rows(), Vec::<Vec<Value>>::new());
+    assert!(fold.offboarded().is_empty());
+    steps(3, &[event("tenant.offboarded", "")]).into_iter().for_each(|step| fold.apply(step));
+    assert_eq!(fold.offboarded().iter().collect::<Vec<_>>(), [(&id(1), &3)]);
+}
+
+#[test]
 fn events_that_replace_a_whole_row_look_at_nothing() {
     assert_eq!(missing(&[event("owner.created", OWNER), event("owner.deleted", OWNER)]), []);
     assert_eq!(missing(&[event("tenant.offboarded", ""), event("x.unknown", "")]), []);
@@ -33,7 +66,9 @@ fn a_tenant_that_was_offboarded_in_the_fold_has_no_stored_rows() {
     let mut fold = Fold::new();
     steps(1, &[event("tenant.offboarded", "")]).into_iter().for_each(|step| fold.apply(step));
     assert!(fold.missing(&steps(2, &[event("owner.updated", OWNER)])).is_empty());
-    assert_eq!(fold.into_changes().offboarded, [id(1)]);
+    let changes = fold.into_changes();
+    assert_eq!(changes.offboarded, [id(1)]);
+    assert!(!changes.is_empty());
 }
 
 #[test]
@@ -48,6 +83,23 @@ fn an_event_that_says_nothing_new_writes_nothing() {
     again.into_iter().for_each(|step| fold.apply(step));
     assert_eq!(fold.counts().projected, 3);
     assert!(fold.into_changes().is_empty());
+}
+
+#[test]
+fn another_active_version_of_a_profile_changes_the_one_that_was_active_alone() {
+    let version = |number: u128| {
+        let payload = r#"{"id":"{N}","name":"p","version":1,"spec":{},"active":true,"created_by":"c"}"#;
+        event("profile.created", &payload.replace('N', &number.to_string()))
+    };
+    let model = model(&[version(1), version(2)]);
+    let third = steps(3, &[version(3)]);
+    let mut fold = Fold::new();
+    let lookups = fold.missing(&third);
+    fold.load(&lookups, model.look_up(&lookups)).expect("own rows");
+    third.into_iter().for_each(|step| fold.apply(step));
+    let changes = fold.into_changes();
+    let ids: Vec<_> = changes.tables[&Table::CertificateProfiles].upserts.iter().map(|row| &row[1]).collect();
+    assert_eq!(ids, [&uuid(2), &uuid(3)]);
 }
 
 #[test]
