@@ -125,6 +125,40 @@ fn the_size_of_a_fold_grows_with_its_rows_and_falls_with_offboarding() {
 }
 
 #[test]
+fn the_size_of_a_fold_is_that_of_the_rows_of_all_its_tables() {
+    let issuer = r#"{"id":"{8}","kind":"k","name":"n","chain":[],"public_key":"k","internal":true}"#;
+    let profile = r#"{"id":"{7}","name":"n","version":1,"spec":{},"active":true,"created_by":"u"}"#;
+    let authority = r#"{"id":"{50}","common_name":"c","kind":"k","certificate_pem":"p","signer_handle":"h","serial":"1","not_after":"2026-04-01T00:00:00Z"}"#;
+    let crl = r#"{"ca_id":"{50}","crl_number":1,"crl_der":"AQ==","this_update":"2026-01-01T00:00:00Z","next_update":"2026-02-01T00:00:00Z","revoked_count":0}"#;
+    let parts = [
+        vec![event("tenant.registered", r#"{"name":"A"}"#)],
+        vec![event("owner.created", OWNER)],
+        vec![event("issuer.created", issuer)],
+        vec![event("profile.created", profile)],
+        vec![event("identity.created", IDENTITY), event("identity.issued", MOVE)],
+        vec![event("identity.created", &IDENTITY.replace("{1}", "{2}"))],
+        vec![certificate("")],
+        vec![event("ca.certificate.issued", r#"{"ca_id":"{50}","serial":"06"}"#)],
+        vec![event("ca.authority.created", authority)],
+        vec![event("ca.crl.published", crl)],
+        vec![event("owner.updated", r#"{"id":"{3}","kind":"k","name":"n","email":"e"}"#)],
+    ];
+    let folded = |events: &[trstctl_formats::event::Event]| {
+        let mut fold = Fold::of_empty_model();
+        steps(1, events).into_iter().for_each(|step| fold.apply(step));
+        fold
+    };
+    let sizes: Vec<_> = parts.iter().map(|part| folded(part).len_bytes()).collect();
+    assert!(sizes.iter().all(|size| *size > 0), "{sizes:?}");
+    let mut whole = folded(&parts.concat());
+    assert_eq!(whole.len_bytes(), sizes.iter().sum::<usize>());
+    assert!(
+        Table::ALL.into_iter().all(|table| whole.drain(table).upserts.count() > 0),
+        "every table has rows"
+    );
+}
+
+#[test]
 fn changes_are_sorted_by_tenant_and_key() {
     let owner = |tenant, number: u128| {
         of_tenant(
