@@ -181,6 +181,7 @@ pub(super) use record;
 
 #[cfg(test)]
 mod tests {
+    use super::super::rows::Status;
     use super::*;
 
     #[test]
@@ -191,6 +192,7 @@ mod tests {
         // Two texts of 24 bytes each in the list, of which one has 25 bytes elsewhere.
         assert_eq!(vec![String::new(), "a".repeat(25)].heap_bytes(), 64 + 48);
         assert_eq!((Some("a".to_owned()).heap_bytes(), None::<String>.heap_bytes()), (32, 0));
-        assert_eq!((Uuid::nil().heap_bytes(), true.heap_bytes(), Some(Micros(1)).heap_bytes()), (0, 0, 0));
+        let nowhere = [Uuid::nil().heap_bytes(), true.heap_bytes(), Some(Micros(1)).heap_bytes()];
+        assert_eq!((nowhere, Status::Active.heap_bytes()), ([0; 3], 0));
     }
 }

@@ -151,7 +151,20 @@ mod tests {
         assert_eq!(parse("0001-01-01T00:00:00Z"), Some(YEAR_ONE));
         assert_eq!(micros("0000-01-01T00:00:00+23:59"), Some(-62_167_305_540_000_000));
         assert_eq!(micros("9999-12-31T23:59:59.999999-24:60"), Some(253_402_390_799_999_999));
-        assert!(parse("2024-02-29T00:00:00Z").is_some());
+    }
+
+    #[test]
+    fn every_month_has_its_days() {
+        let is_day = |year: i64, month: i64, day: i64| {
+            parse(&format!("{year:04}-{month:02}-{day:02}T00:00:00Z")).is_some()
+        };
+        let days = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+        for (month, last) in (1..).zip(days) {
+            assert!(is_day(2026, month, last) && !is_day(2026, month, last + 1), "{month}");
+        }
+        for (year, is_leap) in [(2024, true), (2000, true), (1900, false), (2100, false), (2026, false)] {
+            assert_eq!(is_day(year, 2, 29), is_leap, "{year}");
+        }
     }
 
     #[test]
