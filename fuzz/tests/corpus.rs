@@ -67,6 +67,13 @@ fn every_target_has_a_test_a_corpus_and_a_binary_for_libfuzzer() {
     }
 }
 
+/// `make fuzz` names no program, and each target is one to cargo.
+#[test]
+fn the_program_that_runs_the_targets_is_what_cargo_runs() {
+    let manifest = fs::read_to_string(folder().join("Cargo.toml")).unwrap();
+    assert!(manifest.lines().any(|line| line == "default-run = \"trstctl-fuzz\""));
+}
+
 #[test]
 fn an_input_that_a_target_fails_on_is_found_and_named() {
     fn fails(input: &[u8]) -> trstctl_fuzz::Outcome {
