@@ -51,7 +51,7 @@ mod tests {
     fn messages_of_every_length_in_any_mixture_have_the_digests_of_one_at_a_time() {
         let bytes: Vec<u8> = (0..1000_u32).map(|n| (n * 31 % 251) as u8).collect();
         let mut digests = vec![Digest([1; 32])];
-        for count in [0, 1, 6, 7, 15, 16, 17, 333] {
+        for count in (0..18).chain([333]) {
             // Neighbours differ in length, so that lanes are refilled at different times.
             let messages: Vec<&[u8]> = (0..count).map(|n| &bytes[n..n + n * 193 % 331]).collect();
             hash_each(0x17, messages.iter().copied(), &mut digests);

@@ -1,14 +1,4 @@
-//! The parts of SHA-256 that the interleaved forms share. FIPS 180-4, with the processor's SHA instructions.
-//!
-//! These keep the eight words of a state as two vectors, from high to low a b e f and c d g h, and do two rounds at once.
-
-use core::arch::x86_64::{
-    __m128i, _mm_add_epi32, _mm_alignr_epi8, _mm_blend_epi16, _mm_set_epi32, _mm_set_epi64x,
-    _mm_setzero_si128, _mm_sha256msg1_epu32, _mm_sha256msg2_epu32, _mm_shuffle_epi8, _mm_shuffle_epi32,
-};
-
-use fearless_simd::prelude::*;
-use fearless_simd::{u8x16, u32x4};
+//! The parts of SHA-256 that both forms share: constants, and the state as a digest. FIPS 180-4.
 
 use crate::Digest;
 
@@ -54,56 +44,3 @@ pub(super) fn digest(state: &State) -> Digest {
     }
     Digest(bytes)
 }
-
-fearless_simd::kernel!(
-    #[inline]
-    pub(super) fn load(level: Avx512, state: &State) -> [__m128i; 2] {
-        let abcd = _mm_shuffle_epi32::<0xb1>(u32x4::from_slice(level, &state[..4]).into());
-        let efgh = _mm_shuffle_epi32::<0x1b>(u32x4::from_slice(level, &state[4..]).into());
-        [_mm_alignr_epi8::<8>(abcd, efgh), _mm_blend_epi16::<0xf0>(efgh, abcd)]
-    }
-);
-
-fearless_simd::kernel!(
-    #[inline]
-    pub(super) fn store(level: Avx512, abef: __m128i, cdgh: __m128i, state: &mut State) {
-        let feba = _mm_shuffle_epi32::<0x1b>(abef);
-        let dchg = _mm_shuffle_epi32::<0xb1>(cdgh);
-        let abcd: u32x4<_> = _mm_blend_epi16::<0xf0>(feba, dchg).simd_into(level);
-        let efgh: u32x4<_> = _mm_alignr_epi8::<8>(dchg, feba).simd_into(level);
-        abcd.store_slice(&mut state[..4]);
-        efgh.store_slice(&mut state[4..]);
-    }
-);
-
-fearless_simd::kernel!(
-    /// The sixteen message words of a block, four a vector.
-    #[inline]
-    pub(super) fn words_of(level: Avx512, block: &[u8; BLOCK]) -> [__m128i; 4] {
-        let big_endian = _mm_set_epi64x(0x0c0d_0e0f_0809_0a0b, 0x0405_0607_0001_0203);
-        let mut words = [_mm_setzero_si128(); 4];
-        for (word, bytes) in words.iter_mut().zip(block.as_chunks::<16>().0) {
-            *word = _mm_shuffle_epi8(u8x16::from_slice(level, bytes).into(), big_endian);
-        }
-        words
-    }
-);
-
-fearless_simd::kernel!(
-    /// The four words that follow these sixteen. Behind the twelfth of sixteen rows nobody needs them, and they are not computed.
-    #[inline]
-    pub(super) fn next_words(level: Avx512, words: [__m128i; 4]) -> __m128i {
-        let [now, next, after, last] = words;
-        let mixed = _mm_add_epi32(_mm_sha256msg1_epu32(now, next), _mm_alignr_epi8::<4>(last, after));
-        _mm_sha256msg2_epu32(mixed, last)
-    }
-);
-
-fearless_simd::kernel!(
-    /// A row of round constants.
-    #[inline]
-    pub(super) fn constants(level: Avx512, row: [i32; 4]) -> __m128i {
-        let [k0, k1, k2, k3] = row;
-        _mm_set_epi32(k3, k2, k1, k0)
-    }
-);
