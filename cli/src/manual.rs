@@ -498,7 +498,11 @@ fn sections_by_hand(written: Option<&Written>) -> Roff {
         let default = setting.default.map(|default| format!(" Default: {default}.")).unwrap_or_default();
         tagged(&mut roff, setting.name, &format!("{}.{default}", setting.what));
     }
-    tagged(&mut roff, "PGPASSWORD, PGPASSFILE, PGSSLMODE, PGSSLROOTCERT", "As for psql.");
+    tagged(
+        &mut roff,
+        "PGPASSWORD, PGPASSFILE, PGSSLMODE, PGSSLROOTCERT, PGSSLCERT, PGSSLKEY",
+        "As for psql, as are the files in ~/.postgresql.",
+    );
     roff
 }
 

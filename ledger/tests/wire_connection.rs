@@ -140,7 +140,9 @@ async fn an_unknown_authority_is_not_trusted() {
         .await
         .map(|_| ())
         .unwrap_err();
-    assert!(error.to_string().contains("UnknownIssuer"), "{error}");
+    let failure = refusal(error);
+    assert!(failure.message.contains("UnknownIssuer"), "{failure:?}");
+    assert!(failure.hint.contains("TRSTCTL_NATS_CA_FILE"), "{failure:?}");
 }
 
 #[tokio::test]

@@ -224,7 +224,8 @@ impl Postgres {
         self.folder.path().join(CLUSTER)
     }
 
-    fn program(&self, name: &str) -> PathBuf {
+    /// A program that belongs to the server, such as `psql`.
+    pub fn program(&self, name: &str) -> PathBuf {
         self.binary.path.with_file_name(name)
     }
 

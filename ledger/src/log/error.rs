@@ -33,6 +33,14 @@ pub enum LogError {
         /// What happened.
         reason: String,
     },
+    /// The server showed a certificate that is not accepted.
+    #[error("the certificate of NATS at {url} is not accepted: {reason}")]
+    Untrusted {
+        /// The server, without user information.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The server answered with a refusal.
     #[error("NATS refused {what}: {reason}")]
     Refused {
@@ -125,6 +133,12 @@ impl From<LogError> for Failure {
                 Class::Unreachable,
                 message,
                 "Check TRSTCTL_NATS_URL, that the server runs, and the network between.",
+            ),
+            LogError::Untrusted { .. } => Failure::new(
+                Class::Refused,
+                message,
+                "Name the file with the certificate of its authority in TRSTCTL_NATS_CA_FILE, and the host as the certificate does; look at \
+                 its dates and at this host's clock. If all is right, somebody else answers: find out who.",
             ),
             LogError::Refused { hint, .. } => Failure::new(Class::Refused, message, hint),
             LogError::NoStream { .. } => Failure::new(

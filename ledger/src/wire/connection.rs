@@ -42,8 +42,9 @@ impl Connection {
     /// Connects to the first server of the list that takes us.
     ///
     /// # Errors
-    /// [`LogError::Configuration`] for an unusable URL, key or certificate file; [`LogError::Refused`] when the last server
-    /// tried refused the login; else [`LogError::Unreachable`] with what happened at each.
+    /// [`LogError::Configuration`] for an unusable URL, key or certificate file; [`LogError::Refused`] when a server refused
+    /// the login, [`LogError::Untrusted`] when its certificate is not accepted; else [`LogError::Unreachable`] with what
+    /// happened at each.
     pub async fn connect(options: &ConnectOptions) -> Result<Self, LogError> {
         dial::connect(options).await
     }

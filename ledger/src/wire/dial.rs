@@ -36,7 +36,9 @@ pub(super) async fn connect(options: &ConnectOptions) -> Result<Connection, LogE
 
 /// One failure as it is; of several, a refusal first (it says more than a silence), else all of them.
 fn combined(mut failures: Vec<LogError>) -> LogError {
-    let refusal = failures.iter().position(|error| matches!(error, LogError::Refused { .. }));
+    let is_refusal =
+        |error: &LogError| matches!(error, LogError::Refused { .. } | LogError::Untrusted { .. });
+    let refusal = failures.iter().position(is_refusal);
     match (refusal, failures.len()) {
         (Some(at), _) => failures.swap_remove(at),
         (None, 0) => LogError::Configuration { what: "NATS URL".into(), reason: "it names no server".into() },
@@ -80,6 +82,7 @@ async fn connect_to(options: &ConnectOptions, server: &ServerUrl) -> Result<Conn
     }
     let mut socket = tls::handshake(options, server, socket).await.map_err(|error| match error {
         TlsError::Configuration(error) => error,
+        TlsError::Certificate(reason) => LogError::Untrusted { url: server.to_string(), reason },
         TlsError::Handshake(reason) => unreachable(server, format!("TLS did not come about: {reason}")),
     })?;
     enter(options, server, &info, Encrypted::Yes, &mut socket, &mut received).await?;

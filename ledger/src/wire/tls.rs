@@ -17,6 +17,8 @@ use crate::log::LogError;
 /// Why TLS did not come about.
 pub(super) enum TlsError {
     Configuration(LogError),
+    /// The server's certificate is not accepted.
+    Certificate(String),
     Handshake(String),
 }
 
@@ -29,10 +31,12 @@ pub(super) async fn handshake(
     let name = ServerName::try_from(server.host.clone()).map_err(|_| {
         TlsError::Handshake(format!("{} is no name that a certificate can have", server.host))
     })?;
-    TlsConnector::from(Arc::new(config))
-        .connect(name, socket)
-        .await
-        .map_err(|error| TlsError::Handshake(error.to_string()))
+    TlsConnector::from(Arc::new(config)).connect(name, socket).await.map_err(|error| {
+        match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some(rustls::Error::InvalidCertificate(why)) => TlsError::Certificate(why.to_string()),
+            _ => TlsError::Handshake(error.to_string()),
+        }
+    })
 }
 
 fn client_config(options: &ConnectOptions) -> Result<ClientConfig, LogError> {

@@ -1,10 +1,8 @@
 //! Splits a DSN into what the client library understands and the TLS settings that it does not.
 
-use std::path::PathBuf;
-
 use tokio_postgres::Config;
 
-use super::tls::{SslMode, TlsOptions};
+use super::tls::TlsOptions;
 use crate::Error;
 
 type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -73,26 +71,10 @@ fn host_from_env(config: &mut Config, env: Env<'_>) -> Result<(), Error> {
 }
 
 fn tls_options(pairs: &[(String, String)], env: Env<'_>) -> Result<TlsOptions, Error> {
-    let value = |key: &str, variable: &str| {
-        pairs
-            .iter()
-            .rev()
-            .find(|(name, _)| name == key)
-            .map(|(_, value)| value.clone())
-            .or_else(|| env(variable))
-    };
-    let mode = match value("sslmode", "PGSSLMODE") {
-        None => SslMode::Prefer,
-        Some(text) => SslMode::from_text(&text).ok_or_else(|| {
-            settings(format!("sslmode={text} is none of disable, prefer, require, verify-ca, verify-full"))
-        })?,
-    };
-    Ok(TlsOptions {
-        mode,
-        root_cert: value("sslrootcert", "PGSSLROOTCERT").map(PathBuf::from),
-        cert: value("sslcert", "PGSSLCERT").map(PathBuf::from),
-        key: value("sslkey", "PGSSLKEY").map(PathBuf::from),
-    })
+    let said = |key: &str| pairs.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.clone());
+    let value =
+        |key: &str, variable: &str| said(key).filter(|value| !value.is_empty()).or_else(|| env(variable));
+    TlsOptions::read(value, env("HOME"))
 }
 
 fn is_ours(key: &str) -> bool {
@@ -183,6 +165,7 @@ fn take_value(text: &str) -> Result<(String, &str), Error> {
 mod tests {
     use tokio_postgres::config::Host;
 
+    use super::super::tls::{Authorities, SslMode};
     use super::*;
 
     fn none(_: &str) -> Option<String> {
@@ -198,7 +181,7 @@ mod tests {
         assert_eq!(config.get_dbname(), Some("inv"));
         assert_eq!(config.get_connect_timeout().unwrap().as_secs(), 3);
         assert_eq!(tls.mode, SslMode::VerifyFull);
-        assert_eq!(tls.root_cert.unwrap().to_str(), Some("/ca x.pem"));
+        assert_eq!(tls.authorities, Authorities::File("/ca x.pem".into()));
     }
 
     #[test]

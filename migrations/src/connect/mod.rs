@@ -89,6 +89,9 @@ impl Target {
                 self.with_note(format!("{} ({})", db.message(), db.code().code())),
                 hint_for(db.code()),
             ),
+            None if let Some((why, hint)) = tls::refusal(error) => {
+                Error::refused(format!("no TLS with PostgreSQL at {}", self.place()), why, hint)
+            }
             _ => Error::Unreachable { place: self.place(), reason: self.with_note(chain(error)) },
         }
     }

@@ -1,20 +1,23 @@
 //! TLS towards PostgreSQL, with the meaning that `sslmode` has in the usual tools.
 
+use std::error::Error as _;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio_postgres::Config;
 use tokio_postgres::config::Host;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::Error;
+use crate::error::chain;
 
 /// How much TLS to demand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,16 +47,64 @@ impl SslMode {
     }
 }
 
+/// Which authorities may have signed the server's certificate.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Authorities {
+    /// Nothing was said.
+    Unsaid,
+    /// The system's.
+    System,
+    /// The certificates of this file.
+    File(PathBuf),
+}
+
 /// The TLS settings of a DSN.
 #[derive(Debug)]
 pub(super) struct TlsOptions {
     pub(super) mode: SslMode,
-    pub(super) root_cert: Option<PathBuf>,
+    pub(super) authorities: Authorities,
     pub(super) cert: Option<PathBuf>,
     pub(super) key: Option<PathBuf>,
 }
 
 impl TlsOptions {
+    /// What the DSN or the variables say, and the files in `~/.postgresql` for what they leave out.
+    pub(super) fn read(
+        value: impl Fn(&str, &str) -> Option<String>,
+        home: Option<String>,
+    ) -> Result<Self, Error> {
+        let usual = |name: &str| {
+            let path = Path::new(home.as_ref()?).join(".postgresql").join(name);
+            path.exists().then_some(path)
+        };
+        let authorities = match value("sslrootcert", "PGSSLROOTCERT") {
+            Some(word) if word == "system" => Authorities::System,
+            Some(path) => Authorities::File(path.into()),
+            None => usual("root.crt").map_or(Authorities::Unsaid, Authorities::File),
+        };
+        let mode = match value("sslmode", "PGSSLMODE") {
+            Some(text) => SslMode::from_text(&text).ok_or_else(|| {
+                settings(format!(
+                    "sslmode={text} is none of disable, prefer, require, verify-ca, verify-full"
+                ))
+            })?,
+            None if authorities == Authorities::System => SslMode::VerifyFull,
+            None => SslMode::Prefer,
+        };
+        if authorities == Authorities::System && mode != SslMode::VerifyFull {
+            return Err(settings(
+                "sslrootcert=system needs sslmode=verify-full: the system's authorities sign for anybody"
+                    .to_owned(),
+            ));
+        }
+        let file = |key: &str, variable: &str, name: &str| {
+            value(key, variable).map(PathBuf::from).or_else(|| usual(name))
+        };
+        let cert = file("sslcert", "PGSSLCERT", "postgresql.crt");
+        let key = file("sslkey", "PGSSLKEY", "postgresql.key");
+        Ok(Self { mode, authorities, cert, key })
+    }
+
     /// The connector, `None` without TLS; also tells the client whether to insist. A Unix socket has no TLS, whatever the
     /// settings say, as in the usual tools.
     pub(super) fn connector(&self, config: &mut Config) -> Result<Option<MakeRustlsConnect>, Error> {
@@ -78,13 +129,14 @@ impl TlsOptions {
             .map_err(|error| settings(format!("TLS cannot be set up: {error}")))?
             .dangerous()
             .with_custom_certificate_verifier(verifier);
-        let (Some(cert), Some(key)) = (&self.cert, &self.key) else {
-            return Ok(builder.with_no_client_auth());
-        };
-        let chain = certificates(cert)?;
-        let key = PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable("sslkey", key, &error))?;
+        let Some(cert) = &self.cert else { return Ok(builder.with_no_client_auth()) };
+        let key = self
+            .key
+            .as_ref()
+            .ok_or_else(|| settings(format!("the certificate {} has no sslkey beside it", cert.display())))?;
+        let chain = certificates("sslcert", cert)?;
         builder
-            .with_client_auth_cert(chain, key)
+            .with_client_auth_cert(chain, private_key(key)?)
             .map_err(|error| settings(format!("sslcert and sslkey do not fit together: {error}")))
     }
 
@@ -93,33 +145,33 @@ impl TlsOptions {
             SslMode::VerifyFull => Name::Checked,
             _ => Name::Ignored,
         };
-        let unchecked = match self.mode {
-            SslMode::Disable | SslMode::Prefer => true,
-            SslMode::Require => self.root_cert.is_none(),
-            SslMode::VerifyCa | SslMode::VerifyFull => false,
+        let trusted = self.trusted()?;
+        let inner = match &trusted {
+            None => None,
+            Some(trusted) => {
+                let mut roots = RootCertStore::empty();
+                roots.add_parsable_certificates(trusted.iter().cloned());
+                let built =
+                    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build();
+                Some(built.map_err(|error| settings(format!("sslrootcert cannot be used: {error}")))?)
+            }
         };
-        let inner = if unchecked {
-            None
-        } else {
-            let roots = Arc::new(self.roots()?);
-            let built = WebPkiServerVerifier::builder_with_provider(roots, provider.clone()).build();
-            Some(built.map_err(|error| settings(format!("sslrootcert cannot be used: {error}")))?)
-        };
-        Ok(Arc::new(Verifier { inner, name, provider: provider.clone() }))
+        let trusted = trusted.unwrap_or_default();
+        Ok(Arc::new(Verifier { inner, trusted, name, provider: provider.clone() }))
     }
 
-    /// The authorities of `sslrootcert`, or the system's.
-    fn roots(&self) -> Result<RootCertStore, Error> {
-        let mut roots = RootCertStore::empty();
-        match &self.root_cert {
-            Some(path) if path != Path::new("system") => {
-                roots.add_parsable_certificates(certificates(path)?);
-            }
-            _ => {
-                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    /// The certificates of the authorities; `None` where the server's is not checked.
+    fn trusted(&self) -> Result<Option<Vec<CertificateDer<'static>>>, Error> {
+        match (self.mode, &self.authorities) {
+            (SslMode::Disable | SslMode::Prefer, _) | (SslMode::Require, Authorities::Unsaid) => Ok(None),
+            (SslMode::VerifyCa, Authorities::Unsaid) => Err(settings(
+                "sslmode=verify-ca needs sslrootcert: the system's authorities sign for anybody".to_owned(),
+            )),
+            (_, Authorities::File(path)) => certificates("sslrootcert", path).map(Some),
+            (_, Authorities::Unsaid | Authorities::System) => {
+                Ok(Some(rustls_native_certs::load_native_certs().certs))
             }
         }
-        Ok(roots)
     }
 }
 
@@ -130,18 +182,41 @@ fn is_local(config: &Config) -> bool {
         && config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)))
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
-    CertificateDer::pem_file_iter(path)
+fn certificates(what: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let found: Vec<_> = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect)
-        .map_err(|error| unreadable("certificate file", path, &error))
+        .map_err(|error| unusable(what, path, format!("cannot be read: {error}")))?;
+    if found.is_empty() { Err(unusable(what, path, "holds no certificate in PEM")) } else { Ok(found) }
 }
 
-fn unreadable(what: &str, path: &Path, error: &dyn fmt::Display) -> Error {
-    settings(format!("the {what} {} cannot be read: {error}", path.display()))
+/// A key that others may read is refused, as the usual tools do; root's may be read by its group.
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
+    use std::os::unix::fs::MetadataExt;
+    let cannot_be_read =
+        |error: &dyn fmt::Display| unusable("sslkey", path, format!("cannot be read: {error}"));
+    let metadata = std::fs::metadata(path).map_err(|error| cannot_be_read(&error))?;
+    let others = if metadata.uid() == 0 { 0o037 } else { 0o077 };
+    if metadata.is_file() && metadata.mode() & others != 0 {
+        return Err(unusable("sslkey", path, "may be read by others: run chmod 0600 on it"));
+    }
+    PrivateKeyDer::from_pem_file(path).map_err(|error| match error {
+        rustls::pki_types::pem::Error::NoItemsFound => {
+            unusable("sslkey", path, "holds no private key in PEM, or an encrypted one, which cannot be used")
+        }
+        error => cannot_be_read(&error),
+    })
+}
+
+fn unusable(what: &str, path: &Path, why: impl fmt::Display) -> Error {
+    settings(format!("the {what} {} {why}", path.display()))
 }
 
 fn settings(what: String) -> Error {
-    Error::Settings { what, hint: "Check sslmode, sslrootcert, sslcert and sslkey of the DSN.".into() }
+    Error::Settings {
+        what,
+        hint: "Check sslmode, sslrootcert, sslcert and sslkey of the DSN, their PGSSL variables, and the files in ~/.postgresql."
+            .into(),
+    }
 }
 
 /// Whether the certificate must name the host.
@@ -155,6 +230,8 @@ enum Name {
 #[derive(Debug)]
 struct Verifier {
     inner: Option<Arc<WebPkiServerVerifier>>,
+    /// The certificates that `inner` trusts.
+    trusted: Vec<CertificateDer<'static>>,
     name: Name,
     provider: Arc<CryptoProvider>,
 }
@@ -169,7 +246,13 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let Some(inner) = &self.inner else { return Ok(ServerCertVerified::assertion()) };
-        match inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+        let mut verdict =
+            inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        if verdict.as_ref().is_err_and(is_authority_itself) && self.trusted.contains(end_entity) {
+            let certificate = ParsedCertificate::try_from(end_entity)?;
+            verdict = verify_server_name(&certificate, server_name).map(|()| ServerCertVerified::assertion());
+        }
+        match verdict {
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) if self.name == Name::Ignored => Ok(ServerCertVerified::assertion()),
@@ -199,5 +282,50 @@ impl ServerCertVerifier for Verifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Whether all that speaks against a server's certificate is that it is one of an authority: `openssl req -x509` makes such,
+/// and servers show them themselves. That it is outdated is looked at before.
+fn is_authority_itself(error: &rustls::Error) -> bool {
+    let rustls::Error::InvalidCertificate(CertificateError::Other(other)) = error else { return false };
+    matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
+}
+
+/// What a refused certificate means, and what to do; `None` when that is not why the connection failed.
+pub(super) fn refusal(error: &postgres::Error) -> Option<(String, &'static str)> {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(rustls::Error::InvalidCertificate(why)) = error.downcast_ref() {
+            return Some((format!("its certificate is not accepted: {why}"), hint_for(why)));
+        }
+        // What an `io::Error` was made of is no source of it.
+        let inside = error.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
+        cause = inside.map_or_else(|| error.source(), |inside| Some(inside));
+    }
+    let offers_none = chain(error).contains(NO_TLS);
+    offers_none.then(|| {
+        (NO_TLS.to_owned(), "Turn ssl on at the server; or use another sslmode, if clear text is acceptable.")
+    })
+}
+
+/// What the client library says of a server without TLS.
+const NO_TLS: &str = "server does not support TLS";
+
+fn hint_for(why: &CertificateError) -> &'static str {
+    match why {
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "Name the file with the certificate of the server's authority: sslrootcert in the DSN, PGSSLROOTCERT, or ~/.postgresql/root.crt. If it is the right one, somebody else answers: find out who."
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "Name the host in the DSN as the certificate does, in its subjectAltName (a common name alone does not count); or use sslmode=verify-ca with an sslrootcert that signs for this server alone."
+        }
+        CertificateError::Expired
+        | CertificateError::ExpiredContext { .. }
+        | CertificateError::NotValidYet
+        | CertificateError::NotValidYetContext { .. } => {
+            "Renew the server's certificate, or set this host's clock."
+        }
+        _ => "Give the server a certificate that this sslmode accepts.",
     }
 }
