@@ -352,7 +352,7 @@ const WRITTEN: &[Written] = &[
             "Each CA certificate must find its key. Each CRL must be signed by a CA of the store, and its number must not be above the last that the journal knows: if it is, the journal is \
              older than what was published, and the line names the floor that it needs. Each leaf must be signed by a CA of the store, and the journal must know its serial.",
             "Each backup is read to its end and must be authenticated by the audit key; each identity must open it. Neither KEK nor audit key nor identity may lie in the set: every file \
-             is searched for them, raw, in hexadecimal and base64, also inside tar, gzip and zstd.",
+             is searched for them, raw, in hexadecimal and base64, also inside tar, zip, gzip, bzip2, xz and zstd.",
             "Exit status 1 when a line failed; lines that were not checked do not change it, and are counted.",
         ],
         examples: &[

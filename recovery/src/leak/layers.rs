@@ -4,11 +4,14 @@ use std::cell::Cell;
 use std::io::{self, Read};
 use std::rc::Rc;
 
+use bzip2::read::MultiBzDecoder;
 use flate2::read::MultiGzDecoder;
+use lzma_rust2::XzReader;
 
 use super::sought::Sought;
 use super::stream::Stream;
 use super::tape::{self, Tape};
+use super::zip::{Kept, Zip};
 use super::{Place, Trace, Unsearched, Why};
 
 /// How far layers are opened.
@@ -34,6 +37,9 @@ const PIECE_BYTES: usize = 64 << 10;
 /// No zstd frame with a larger window is opened: what a decoder then holds.
 const MAX_WINDOW_LOG: u32 = 23;
 
+/// No xz block is opened that needs more, in KiB: `xz -9` makes such as need 65 MiB.
+const MAX_XZ_KIB: u32 = 66 << 10;
+
 /// The search of one file.
 pub(super) struct Opener<'s> {
     sought: &'s [Sought],
@@ -51,7 +57,10 @@ enum Kind {
     Plain,
     Gzip,
     Zstd,
+    Xz,
+    Bzip2,
     Tar,
+    Zip,
     Encrypted,
     Unknown(&'static str),
 }
@@ -61,11 +70,20 @@ impl Kind {
         match first {
             [0x1f, 0x8b, 8, ..] => Self::Gzip,
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
-            [b'P', b'K', 3, 4, ..] => Self::Unknown("zip"),
-            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Unknown("xz"),
-            [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, ..] => Self::Unknown("bzip2"),
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
+            [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, ..] => Self::Bzip2,
+            [b'P', b'K', 3, 4, ..] => Self::Zip,
             [b'7', b'z', 0xbc, 0xaf, 0x27, 0x1c, ..] => Self::Unknown("7z"),
             [0x04, 0x22, 0x4d, 0x18, ..] => Self::Unknown("lz4"),
+            [0xff, 6, 0, 0, b'S', b'2', ..] => Self::Unknown("s2"),
+            [0xff, 6, 0, 0, b's', b'N', ..] => Self::Unknown("snappy"),
+            [0x1f, 0x9d, ..] => Self::Unknown("compress"),
+            [b'L', b'Z', b'I', b'P', 0 | 1, ..] => Self::Unknown("lzip"),
+            [b'R', b'a', b'r', b'!', 0x1a, 7, ..] => Self::Unknown("rar"),
+            [b'!', b'<', b'a', b'r', b'c', b'h', b'>', b'\n', ..] => Self::Unknown("ar"),
+            [b'0', b'7', b'0', b'7', b'0', b'1' | b'2' | b'7', ..] => Self::Unknown("cpio"),
+            [b'h', b's', b'q', b's', ..] => Self::Unknown("squashfs"),
+            [b'Q', b'F', b'I', 0xfb, ..] => Self::Unknown("qcow2"),
             _ if first.starts_with(b"age-encryption.org/") || first.starts_with(b"-----BEGIN AGE ENC") => {
                 Self::Encrypted
             }
@@ -111,7 +129,7 @@ impl<'s> Opener<'s> {
             Kind::Plain => {}
             Kind::Encrypted => self.encrypted += 1,
             Kind::Unknown(kind) => self.not_searched(place, Why::UnknownKind(kind)),
-            Kind::Gzip | Kind::Zstd | Kind::Tar if depth == self.limits.depth => {
+            _ if depth == self.limits.depth => {
                 self.not_searched(place, Why::TooDeep);
             }
             Kind::Gzip => self.expanded(MultiGzDecoder::new(source), place, depth),
@@ -120,15 +138,32 @@ impl<'s> Opener<'s> {
                 decoder.window_log_max(MAX_WINDOW_LOG)?;
                 self.expanded(decoder, place, depth);
             }
+            Kind::Xz => self.expanded(XzReader::new_mem_limit(source, true, MAX_XZ_KIB), place, depth),
+            Kind::Bzip2 => self.expanded(MultiBzDecoder::new(source), place, depth),
             Kind::Tar => {
                 let mut tape = Tape::new(source);
                 while let Some(name) = tape.next()? {
-                    let members = [&place.members[..], &[name]].concat();
-                    self.search(&mut tape, &Place { file: place.file.clone(), members }, depth + 1);
+                    self.search(&mut tape, &place.member(name), depth + 1);
+                }
+            }
+            Kind::Zip => {
+                let mut zip = Zip::new(source);
+                while let Some((name, kept)) = zip.next()? {
+                    self.member_of_zip(&mut zip, kept, &place.member(name), depth);
                 }
             }
         }
         Ok(())
+    }
+
+    fn member_of_zip(&mut self, zip: &mut Zip<impl Read>, kept: Kept, place: &Place, depth: usize) {
+        match kept {
+            Kept::AsItIs => self.search(zip, place, depth + 1),
+            Kept::Deflated => self.expanded(zip.inflated(), place, depth),
+            Kept::Encrypted => self.encrypted += 1,
+            Kept::Unknown => self.not_searched(place, Why::UnknownKind("rare zip method")),
+            Kept::Endless => self.not_searched(place, Why::UnknownKind("zip without lengths")),
+        }
     }
 
     fn expanded(&mut self, decoder: impl Read, place: &Place, depth: usize) {

@@ -10,6 +10,7 @@ mod layers;
 mod sought;
 mod stream;
 mod tape;
+mod zip;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -183,6 +184,11 @@ impl Read for Counted<'_> {
 }
 
 impl Place {
+    /// A member of what lies here.
+    fn member(&self, name: String) -> Self {
+        Self { file: self.file.clone(), members: [&self.members[..], &[name]].concat() }
+    }
+
     /// Whether it is the other one, or a member of it.
     fn is_in(&self, other: &Self) -> bool {
         self.file == other.file && self.members.starts_with(&other.members)

@@ -1,6 +1,7 @@
 //! Secrets planted in every form and wrapping, and files that would rather not be searched.
 
 use std::io::Write;
+use std::process::Stdio;
 
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE};
@@ -67,6 +68,55 @@ fn tar(name: &str, bytes: &[u8]) -> Vec<u8> {
     let output = command.output().unwrap();
     assert!(output.status.success());
     output.stdout
+}
+
+/// What a program in Python makes of bytes.
+fn python(program: &str, bytes: &[u8]) -> Vec<u8> {
+    let mut command = std::process::Command::new("python3");
+    command.args(["-c", program]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let output = std::thread::scope(|scope| {
+        scope.spawn(move || input.write_all(bytes).unwrap());
+        child.wait_with_output().unwrap()
+    });
+    assert!(output.status.success());
+    output.stdout
+}
+
+fn xz(bytes: &[u8]) -> Vec<u8> {
+    python("import sys, lzma; sys.stdout.buffer.write(lzma.compress(sys.stdin.buffer.read()))", bytes)
+}
+
+fn bz2(bytes: &[u8]) -> Vec<u8> {
+    python("import sys, bz2; sys.stdout.buffer.write(bz2.compress(sys.stdin.buffer.read()))", bytes)
+}
+
+/// An archive with a folder, a member before `etc/kek` and one behind, all kept by this method of Python's `zipfile`.
+fn zip(method: &str, bytes: &[u8]) -> Vec<u8> {
+    zip_by(&format!("put(zipfile.ZipFile(file, 'w', zipfile.{method}))"), bytes)
+}
+
+fn zip_by(how: &str, bytes: &[u8]) -> Vec<u8> {
+    let program = format!(
+        "import io, sys, zipfile
+content = sys.stdin.buffer.read()
+def put(archive, **more):
+    with archive:
+        archive.writestr('etc/', b'')
+        for name, content_of in [('a first', b'1' * 70000), ('etc/kek', content), ('z last', b'2' * 512)]:
+            with archive.open(name, 'w', **more) as member:
+                member.write(content_of)
+class Pipe:
+    def write(self, bytes):
+        return file.write(bytes)
+    def flush(self):
+        pass
+file = io.BytesIO()
+{how}
+sys.stdout.buffer.write(file.getvalue())"
+    );
+    python(&program, bytes)
 }
 
 fn hexadecimal() -> String {
@@ -152,6 +202,28 @@ fn a_secret_in_archives_and_compressed_members_is_found_by_file_and_member() {
             String::from("in.tar.gz > etc/kek"),
         ),
         ("long.tar", tar(&long, &SECRET), "raw", long.clone()),
+        ("a.tar.xz", xz(&tar("etc/kek", &SECRET)), "raw", member.clone()),
+        ("two.xz", [xz(&[1; 9]), xz(&SECRET)].concat(), "raw", String::new()),
+        ("a.tar.bz2", bz2(&tar("etc/kek", text.as_bytes())), "base64", member.clone()),
+        ("two.bz2", [bz2(&[1; 9]), bz2(&SECRET)].concat(), "raw", String::new()),
+        ("stored.zip", zip("ZIP_STORED", &SECRET), "raw", member.clone()),
+        ("deflated.zip", zip("ZIP_DEFLATED", text.as_bytes()), "base64", member.clone()),
+        ("bzip2.zip", zip("ZIP_BZIP2", &SECRET), "raw", member.clone()),
+        (
+            "large.zip",
+            zip_by("put(zipfile.ZipFile(file, 'w', 8), force_zip64=True)", &SECRET),
+            "raw",
+            member.clone(),
+        ),
+        ("piped.zip", zip_by("put(zipfile.ZipFile(Pipe(), 'w', 8))", &SECRET), "raw", member.clone()),
+        (
+            "large-piped.zip",
+            zip_by("put(zipfile.ZipFile(Pipe(), 'w', 8), force_zip64=True)", &SECRET),
+            "raw",
+            member.clone(),
+        ),
+        ("in.zip", zip("ZIP_DEFLATED", &xz(&tar("b", &SECRET))), "raw", String::from("etc/kek > b")),
+        ("zip-in.tar", tar("a.zip", &zip("ZIP_DEFLATED", &SECRET)), "raw", String::from("a.zip > etc/kek")),
     ] {
         assert_eq!(found(name, &bytes), (form, members), "{name}");
     }
@@ -187,17 +259,26 @@ fn a_clean_set_is_clean_and_counted_and_links_are_not_followed() {
 fn a_bomb_ends_with_a_finding_and_the_search_goes_on() {
     let limits = Limits { free_bytes: 1 << 20, ..Limits::default() };
     let zeros = vec![0; 64 << 20];
-    for (name, bomb) in
-        [("bomb.zst", zst(&zeros)), ("bomb.gz", gz(&gz(&zeros))), ("bomb.tar", tar("bomb.zst", &zst(&zeros)))]
-    {
+    for (name, bomb) in [
+        ("bomb.zst", zst(&zeros)),
+        ("bomb.gz", gz(&gz(&zeros))),
+        ("bomb.tar", tar("bomb.zst", &zst(&zeros))),
+        ("bomb.xz", xz(&zeros)),
+        ("bomb.bz2", bz2(&zeros)),
+        ("bomb.zip", zip("ZIP_DEFLATED", &zeros)),
+        ("bomb-piped.zip", zip_by("put(zipfile.ZipFile(Pipe(), 'w', 8))", &zeros)),
+    ] {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(name), &bomb).unwrap();
         fs::write(folder.path().join("z"), SECRET).unwrap();
         let sought = [Sought::new(&SECRET).unwrap()];
         let searched = search(&[folder.path().to_owned()], &sought, &limits, &Nobody).unwrap();
-        let [unsearched] = &searched.unsearched[..] else { panic!("{name}: {searched:?}") };
-        assert_eq!(unsearched.why, Why::Expands, "{name}");
-        assert!(unsearched.place.to_string().contains("bomb"), "{}", unsearched.place);
+        // What is compressed behind it, in the same archive, is not searched either.
+        assert_eq!(searched.unsearched.len(), if name == "bomb.zip" { 2 } else { 1 }, "{name}: {searched:?}");
+        for unsearched in &searched.unsearched {
+            assert_eq!(unsearched.why, Why::Expands, "{name}");
+            assert!(unsearched.place.to_string().contains("bomb"), "{}", unsearched.place);
+        }
         assert_eq!(searched.traces.len(), 1, "the next file is searched");
     }
 }
@@ -215,9 +296,49 @@ fn what_cannot_be_opened_is_named_and_searched_as_it_is() {
     assert!(matches!(why(&cut(gz(&[1; 999])))[..], [Why::Broken(_)]));
     assert!(matches!(why(&cut(zst(&[1; 999])))[..], [Why::Broken(_)]));
     assert!(matches!(why(&tar("a", &[1; 2000])[..1600])[..], [Why::Broken(_)]));
-    for (kind, first) in [("zip", &b"PK\x03\x04"[..]), ("xz", b"\xfd7zXZ\0"), ("7z", b"7z\xbc\xaf\x27\x1c")] {
+    assert!(matches!(why(&cut(xz(&[1; 999])))[..], [Why::Broken(_)]));
+    assert!(matches!(why(&cut(bz2(&[1; 999])))[..], [Why::Broken(_)]));
+    let mut halves = zip("ZIP_STORED", &[1; 999]);
+    halves.truncate(70_500);
+    assert!(matches!(why(&halves)[..], [Why::Broken(_)]));
+    halves.extend([0; 999]);
+    assert!(matches!(why(&halves)[..], [Why::Broken(_)]), "no header where the next one should be");
+    assert_eq!(why(&zip("ZIP_LZMA", b"a")), vec![Why::UnknownKind("rare zip method"); 4]);
+    let endless = why(&zip_by("put(zipfile.ZipFile(Pipe(), 'w', 0))", b"a"));
+    assert!(matches!(endless[..], [Why::UnknownKind("zip without lengths"), Why::Broken(_)]), "{endless:?}");
+    let much_memory = python(
+        "import sys, lzma
+filters = [{'id': lzma.FILTER_LZMA2, 'preset': 0, 'dict_size': 128 << 20}]
+sys.stdout.buffer.write(lzma.compress(sys.stdin.buffer.read(), filters=filters))",
+        &SECRET,
+    );
+    assert!(matches!(why(&much_memory)[..], [Why::Broken(_)]));
+    for (kind, first) in [
+        ("7z", &b"7z\xbc\xaf\x27\x1c"[..]),
+        ("lz4", b"\x04\x22\x4d\x18"),
+        ("s2", b"\xff\x06\0\0S2sTwO"),
+        ("snappy", b"\xff\x06\0\0sNaPpY"),
+        ("compress", b"\x1f\x9d\x90"),
+        ("lzip", b"LZIP\x01"),
+        ("rar", b"Rar!\x1a\x07"),
+        ("ar", b"!<arch>\n"),
+        ("cpio", b"070701"),
+        ("squashfs", b"hsqs"),
+        ("qcow2", b"QFI\xfb"),
+    ] {
         assert_eq!(why(&[first, &[0; 600]].concat()), [Why::UnknownKind(kind)]);
         // What is not compressed in it is found all the same.
         assert_eq!(search_in("file", &[first, &SECRET].concat(), &limits).traces.len(), 1);
     }
+}
+
+#[test]
+fn members_that_are_encrypted_are_counted_and_those_behind_them_are_searched() {
+    let mut archive = zip("ZIP_STORED", &SECRET);
+    // The flags of the first member that has content: that of the folder has none.
+    let at = archive.windows(7).position(|name| name == b"a first").unwrap() - 24;
+    archive[at] |= 1;
+    let searched = search_in("file", &archive, &Limits::default());
+    assert_eq!((searched.encrypted, searched.traces.len()), (1, 1));
+    assert_eq!(searched.traces[0].place.members, ["etc/kek"]);
 }
