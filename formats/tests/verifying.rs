@@ -11,6 +11,7 @@ use trstctl_formats::backup::{
     Allow, ContentFold, Cut, FormatVersion, Lines, Purpose, Verified, VerifyOptions, verify, verify_stream,
 };
 use trstctl_formats::container::{self, Compression, Container};
+use trstctl_formats::merkle::leaf_hash;
 use trstctl_formats::{Class, Failure, StoredMessage};
 
 fn opened(bytes: &[u8], options: &VerifyOptions<'_>) -> Result<Verified<Cursor<Vec<u8>>>, Failure> {
@@ -62,6 +63,54 @@ fn the_worked_example_of_version_1_verifies_and_makes_new_messages() {
     assert_eq!(part, fold.finish(2));
     let again = written(&header(FormatVersion::V1, 2), &made, Some(&key));
     assert_eq!(again, V1_KEYED);
+}
+
+#[test]
+fn records_say_what_stands_in_their_lines() {
+    let owner = "00000000-0000-4000-8000-00000000000a";
+    let lines_of =
+        |bytes: &'static [u8]| -> Vec<&[u8]> { bytes.split(|byte| *byte == b'\n').skip(1).collect() };
+    let of_version_2 = [
+        (1, "2026-01-02T03:00:00.25Z", owner, Some("tenant.registered")),
+        (2, "2026-01-02T03:00:01.500000001Z", owner, Some("owner.created")),
+        (4, "2026-01-02T03:00:02Z", "", None),
+    ];
+    // Version 1 counts, and knows the events' own times.
+    let of_version_1 = [
+        (1, "2026-01-02T03:00:00Z", owner, Some("tenant.registered")),
+        (2, "2026-01-02T03:00:01.5Z", owner, Some("owner.created")),
+    ];
+    for (bytes, expected) in [(V2_KEYED, &of_version_2[..]), (V1_KEYED, &of_version_1)] {
+        let key = key();
+        let mut verified =
+            opened(bytes, &VerifyOptions { key: Some(&key), ..VerifyOptions::default() }).unwrap();
+        let mut records = verified.records().unwrap();
+        for (number, (sequence, stored_at, tenant, kind)) in (1..).zip(expected) {
+            let record = records.next().unwrap().unwrap();
+            let line = lines_of(bytes)[number - 1];
+            assert_eq!((record.number, record.line), (number as u64, line));
+            assert_eq!((record.sequence(), record.time()), (*sequence, Some(time(stored_at))));
+            assert_eq!((&*record.tenant_id(), record.kind().as_deref()), (*tenant, *kind));
+            assert_eq!(record.leaf(), leaf_hash(line));
+            assert_eq!(record.event_in_raw_form(), None);
+        }
+        assert!(records.next().unwrap().is_none());
+    }
+}
+
+#[test]
+fn an_event_that_is_spelled_in_another_way_is_found_in_its_raw_form() {
+    let mut messages = messages();
+    let spelled = replaced(&messages[1].payload, b"{\"id\":", b"{ \"id\":");
+    messages[1].payload = spelled.into();
+    let bytes = written(&header(FormatVersion::V2, 5), &messages, None);
+    let mut verified = opened(&bytes, &VerifyOptions::default()).unwrap();
+    let mut records = verified.records().unwrap();
+    let mut found = Vec::new();
+    while let Some(record) = records.next().unwrap() {
+        found.push((record.kind().is_some(), record.event_in_raw_form().map(|event| event.kind)));
+    }
+    assert_eq!(found, [(true, None), (false, Some(String::from("owner.created"))), (false, None)]);
 }
 
 #[test]
@@ -229,9 +278,19 @@ fn a_file_that_changes_between_the_passes_fails_at_the_latest_at_its_end() {
             Err(failure) => break failure,
         }
     };
-    assert_eq!(failure.class, Class::Damaged);
-    assert!(failure.message.contains("changed after it was verified"), "{failure}");
-    assert_eq!(failure.place.offset, Some(len));
+    let mut records = verified.records().unwrap();
+    let of_records = loop {
+        match records.next() {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("the pass over the records ended well"),
+            Err(failure) => break failure,
+        }
+    };
+    for failure in [failure, of_records] {
+        assert_eq!(failure.class, Class::Damaged);
+        assert!(failure.message.contains("changed after it was verified"), "{failure}");
+        assert_eq!(failure.place.offset, Some(len));
+    }
 }
 
 #[test]

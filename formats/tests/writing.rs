@@ -3,7 +3,7 @@
 mod support;
 
 use support::{V1_KEYED, V2_KEYED, header, key, message, messages, time, written};
-use trstctl_formats::backup::{ContentFold, FormatVersion, Header, Lines, WriteError, Writer};
+use trstctl_formats::backup::{ContentFold, FormatVersion, Header, Lines, MAX_INTEGER, WriteError, Writer};
 
 #[test]
 fn the_worked_example_of_version_1_is_written_byte_for_byte() {
@@ -61,8 +61,10 @@ fn messages_out_of_order_or_range_are_refused() {
     writer.append(&messages[1]).unwrap();
     assert!(writer.append(&messages[1]).is_err());
     assert!(writer.append(&messages[0]).is_err());
-    let huge = Header { event_cut_sequence: u64::MAX, ..header(FormatVersion::V2, 5) };
-    assert!(matches!(Writer::create(Vec::new(), &huge, None), Err(WriteError::Header { .. })));
+    let through = |cut| Header { event_cut_sequence: cut, ..header(FormatVersion::V2, 5) };
+    assert!(Writer::create(Vec::new(), &through(MAX_INTEGER), None).is_ok());
+    let one_more = Writer::create(Vec::new(), &through(MAX_INTEGER + 1), None);
+    assert!(matches!(one_more, Err(WriteError::Header { .. })));
 }
 
 #[test]
