@@ -5,6 +5,7 @@
 
 mod dsn;
 mod passfile;
+mod server_certificate;
 mod tls;
 
 use std::fmt;
@@ -89,7 +90,7 @@ impl Target {
                 self.with_note(format!("{} ({})", db.message(), db.code().code())),
                 hint_for(db.code()),
             ),
-            None if let Some((why, hint)) = tls::refusal(error) => {
+            None if let Some((why, hint)) = server_certificate::refusal(error) => {
                 Error::refused(format!("no TLS with PostgreSQL at {}", self.place()), why, hint)
             }
             _ => Error::Unreachable { place: self.place(), reason: self.with_note(chain(error)) },
