@@ -19,6 +19,9 @@ struct Arguments {
     target: Option<&'static Target>,
     /// Files to give to that target, and nothing else.
     files: Vec<PathBuf>,
+    /// Only names each target and the file with the words of its inputs.
+    #[arg(long, exclusive = true)]
+    list: bool,
     /// Seconds for each target.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
@@ -40,6 +43,10 @@ fn named(name: &str) -> Result<&'static Target, String> {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if arguments.list {
+        list();
+        return ExitCode::SUCCESS;
+    }
     let findings = match (arguments.target, &arguments.files[..]) {
         (Some(target), files @ [_, ..]) => repeat(target, files),
         (Some(target), []) => run(&[*target], &arguments),
@@ -49,6 +56,12 @@ fn main() -> ExitCode {
         println!("\n{}", finding.report());
     }
     if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn list() {
+    for target in TARGETS {
+        println!("{} fuzz/dictionaries/{}.dict", target.name, target.dictionary);
+    }
 }
 
 fn repeat(target: &Target, files: &[PathBuf]) -> Vec<Finding> {
