@@ -12,7 +12,7 @@ use super::sought::Sought;
 use super::stream::Stream;
 use super::tape::{self, Tape};
 use super::zip::{Kept, Zip};
-use super::{Place, Trace, Unsearched, Why};
+use super::{Place, Trace, Unsearched, Why, tell, tell_trace};
 
 /// How far layers are opened.
 #[derive(Clone, Copy, Debug)]
@@ -175,7 +175,7 @@ impl<'s> Opener<'s> {
     fn trace(&mut self, trace: Trace) {
         let is_known = |known: &Trace| known.sought == trace.sought && known.place.is_in(&trace.place);
         if !self.traces.iter().any(is_known) {
-            self.traces.push(trace);
+            tell_trace(&mut self.traces, trace);
         }
     }
 
@@ -190,7 +190,7 @@ impl<'s> Opener<'s> {
     }
 
     fn not_searched(&mut self, place: &Place, why: Why) {
-        self.unsearched.push(Unsearched { place: place.clone(), why });
+        tell(&mut self.unsearched, Unsearched { place: place.clone(), why });
     }
 }
 

@@ -24,7 +24,7 @@ use self::layers::Opener;
 pub use self::sought::Sought;
 use crate::progress::Progress;
 
-/// So many traces of a file, and things that could not be searched, are told; there may be more.
+/// So many traces of each secret, and things that could not be searched, are told; there may be more.
 const MAX_TOLD: usize = 100;
 
 /// Where something lies: a file, and the members of archives that lead to it.
@@ -149,18 +149,30 @@ impl Searched {
         self.files += 1;
         self.bytes += source.count;
         self.encrypted += opener.encrypted;
-        keep(&mut self.traces, opener.traces);
-        keep(&mut self.unsearched, opener.unsearched);
+        for trace in opener.traces {
+            tell_trace(&mut self.traces, trace);
+        }
+        for unsearched in opener.unsearched {
+            tell(&mut self.unsearched, unsearched);
+        }
     }
 
     fn could_not(&mut self, place: Place, error: &io::Error) {
-        keep(&mut self.unsearched, vec![Unsearched { place, why: Why::Broken(error.to_string()) }]);
+        tell(&mut self.unsearched, Unsearched { place, why: Why::Broken(error.to_string()) });
     }
 }
 
-fn keep<T>(told: &mut Vec<T>, news: Vec<T>) {
-    let room = MAX_TOLD.saturating_sub(told.len());
-    told.extend(news.into_iter().take(room));
+/// Many traces of one secret leave room for those of another.
+fn tell_trace(told: &mut Vec<Trace>, trace: Trace) {
+    if told.iter().filter(|known| known.sought == trace.sought).count() < MAX_TOLD {
+        told.push(trace);
+    }
+}
+
+fn tell(told: &mut Vec<Unsearched>, unsearched: Unsearched) {
+    if told.len() < MAX_TOLD {
+        told.push(unsearched);
+    }
 }
 
 /// A file that tells how far it was read, and ends when the operator wants to stop.

@@ -54,12 +54,13 @@ impl<'s> Stream<'s> {
         keep_end(&mut self.text, self.overlap);
     }
 
-    /// Drops what may stand between the digits of a secret in a text: spaces, line breaks, colons, and the same escaped as in JSON.
+    /// Drops what may stand between the digits of a secret in a text: spaces, line breaks, colons, the same escaped as in JSON, what
+    /// makes an escape of each byte, and the zeros of UTF-16.
     fn squeeze(&mut self, byte: u8) {
         let was_escaped = std::mem::replace(&mut self.is_escaped, byte == b'\\');
         match byte {
-            b'\\' | b' ' | b'\t' | b'\r' | b'\n' | b':' => {}
-            b'n' | b'r' | b't' if was_escaped => {}
+            b'\\' | b' ' | b'\t' | b'\r' | b'\n' | b':' | 0 => {}
+            b'n' | b'r' | b't' | b'x' if was_escaped => {}
             _ => self.text.push(byte),
         }
     }
@@ -115,9 +116,15 @@ mod tests {
     #[test]
     fn digits_are_found_across_line_breaks_escaped_ones_and_colons() {
         let digits: Vec<String> = SECRET.iter().map(|byte| format!("{byte:02x}")).collect();
-        for text in
-            [digits.join(":"), digits.join("\r\n  "), digits.join(r"\n"), digits.concat().to_uppercase()]
-        {
+        let wide: String = digits.concat().chars().flat_map(|digit| [digit, '\0']).collect();
+        for text in [
+            digits.join(":"),
+            digits.join("\r\n  "),
+            digits.join(r"\n"),
+            digits.concat().to_uppercase(),
+            format!(r"\x{}", digits.join(r"\x")),
+            wide,
+        ] {
             let (first, rest) = text.as_bytes().split_at(41);
             assert_eq!(finds(&[first, rest]), Some("hexadecimal"), "{text}");
         }

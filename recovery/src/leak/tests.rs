@@ -333,6 +333,36 @@ sys.stdout.buffer.write(lzma.compress(sys.stdin.buffer.read(), filters=filters))
 }
 
 #[test]
+fn many_traces_of_one_secret_do_not_hide_another() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..=MAX_TOLD {
+        fs::write(folder.path().join(format!("{number:03}")), SECRET).unwrap();
+    }
+    fs::write(folder.path().join("z"), [0x77; 32]).unwrap();
+    let sought = [Sought::new(&SECRET).unwrap(), Sought::new(&[0x77; 32]).unwrap()];
+    let searched = search(&[folder.path().to_owned()], &sought, &Limits::default(), &Nobody).unwrap();
+    let of = |sought| searched.traces.iter().filter(|trace| trace.sought == sought).count();
+    assert_eq!((of(0), of(1)), (MAX_TOLD, 1));
+}
+
+#[test]
+fn an_archive_of_many_members_fills_no_memory_with_what_is_said_of_them() {
+    let many = python(
+        "import io, sys, zipfile
+file = io.BytesIO()
+with zipfile.ZipFile(file, 'w') as archive:
+    for number in range(3000):
+        archive.writestr(f'{number}', sys.stdin.buffer.read() if number == 0 else b'7z\\xbc\\xaf\\x27\\x1c')
+sys.stdout.buffer.write(file.getvalue())",
+        &SECRET,
+    );
+    let (sought, limits) = ([Sought::new(&SECRET).unwrap()], Limits::default());
+    let mut opener = Opener::new(&sought, &limits, many.len() as u64);
+    opener.search(&mut &many[..], &Place { file: PathBuf::from("many.zip"), members: Vec::new() }, 0);
+    assert_eq!((opener.traces.len(), opener.unsearched.len()), (1, MAX_TOLD));
+}
+
+#[test]
 fn members_that_are_encrypted_are_counted_and_those_behind_them_are_searched() {
     let mut archive = zip("ZIP_STORED", &SECRET);
     // The flags of the first member that has content: that of the folder has none.
