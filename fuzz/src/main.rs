@@ -20,7 +20,7 @@ struct Arguments {
     /// Files to give to that target, and nothing else.
     files: Vec<PathBuf>,
     /// Only names each target and the file with the words of its inputs.
-    #[arg(long, exclusive = true)]
+    #[arg(long, conflicts_with_all = ["target", "files"])]
     list: bool,
     /// Seconds for each target.
     #[arg(long, default_value_t = 60)]

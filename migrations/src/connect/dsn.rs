@@ -1,6 +1,7 @@
 //! Splits a DSN into what the client library understands and the TLS settings that it does not.
 
 use tokio_postgres::Config;
+use tokio_postgres::config::ChannelBinding;
 
 use super::tls::TlsOptions;
 use crate::Error;
@@ -43,6 +44,9 @@ fn fill_from_env(config: &mut Config, env: Env<'_>) -> Result<(), Error> {
     if config.get_application_name().is_none() {
         config.application_name(env("PGAPPNAME").unwrap_or_else(|| "trstctl-dr".into()));
     }
+    if env("PGCHANNELBINDING").is_some_and(|binding| binding == "require") {
+        config.channel_binding(ChannelBinding::Require);
+    }
     if config.get_options().is_none()
         && let Some(options) = env("PGOPTIONS")
     {
@@ -72,9 +76,8 @@ fn host_from_env(config: &mut Config, env: Env<'_>) -> Result<(), Error> {
 
 fn tls_options(pairs: &[(String, String)], env: Env<'_>) -> Result<TlsOptions, Error> {
     let said = |key: &str| pairs.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.clone());
-    let value =
-        |key: &str, variable: &str| said(key).filter(|value| !value.is_empty()).or_else(|| env(variable));
-    TlsOptions::read(value, env("HOME"))
+    let value = |key: &str, variable: &str| said(key).or_else(|| env(variable));
+    TlsOptions::read(value, env)
 }
 
 fn is_ours(key: &str) -> bool {

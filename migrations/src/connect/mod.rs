@@ -32,7 +32,13 @@ pub struct Target {
 impl Target {
     /// Reads the DSN, with the process's PG* variables for what it leaves out; an empty DSN means those alone.
     pub fn from_dsn(dsn: &str) -> Result<Self, Error> {
-        Self::from_dsn_and_env(dsn, &|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+        Self::from_dsn_and_env(dsn, &|name| {
+            let value = std::env::var(name).ok().filter(|value| !value.is_empty());
+            // A service may have none in its environment.
+            let home =
+                || std::env::home_dir().filter(|_| name == "HOME").map(|home| home.display().to_string());
+            value.or_else(home)
+        })
     }
 
     /// The same with another environment.

@@ -79,8 +79,8 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// Whether all that speaks against a server's certificate is that it is one of an authority: `openssl req -x509` makes such,
-/// and servers show them themselves. That it is outdated is looked at before.
+/// Whether a server's certificate is refused for being one of an authority: `openssl req -x509` makes such, and servers show them
+/// themselves. Its dates are looked at before that, its purposes are not: it is trusted as it is.
 fn is_authority_itself(error: &rustls::Error) -> bool {
     let rustls::Error::InvalidCertificate(CertificateError::Other(other)) = error else { return false };
     matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))

@@ -8,8 +8,8 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 use tokio_postgres::Config;
 use tokio_postgres::config::Host;
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -61,6 +61,8 @@ pub(super) enum Authorities {
 pub(super) struct TlsOptions {
     pub(super) mode: SslMode,
     pub(super) authorities: Authorities,
+    /// What psql would look at, and this program does not.
+    pub(super) revocations: Option<PathBuf>,
     pub(super) cert: Option<PathBuf>,
     pub(super) key: Option<PathBuf>,
 }
@@ -69,17 +71,23 @@ impl TlsOptions {
     /// What the DSN or the variables say, and the files in `~/.postgresql` for what they leave out.
     pub(super) fn read(
         value: impl Fn(&str, &str) -> Option<String>,
-        home: Option<String>,
+        env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Error> {
+        let home = env("HOME");
         let usual = |name: &str| {
             let path = Path::new(home.as_ref()?).join(".postgresql").join(name);
             path.exists().then_some(path)
         };
-        let authorities = match value("sslrootcert", "PGSSLROOTCERT") {
-            Some(word) if word == "system" => Authorities::System,
-            Some(path) => Authorities::File(path.into()),
-            None => usual("root.crt").map_or(Authorities::Unsaid, Authorities::File),
+        let file = |key: &str, variable: &str, name: &str| {
+            let named = value(key, variable).filter(|path| !path.is_empty());
+            named.map(PathBuf::from).or_else(|| usual(name))
         };
+        let authorities = match file("sslrootcert", "PGSSLROOTCERT", "root.crt") {
+            Some(word) if word == Path::new("system") => Authorities::System,
+            Some(path) => Authorities::File(path),
+            None => Authorities::Unsaid,
+        };
+        let revocations = ["PGSSLCRL", "PGSSLCRLDIR"].into_iter().find_map(env).map(PathBuf::from);
         let mode = match value("sslmode", "PGSSLMODE") {
             Some(text) => SslMode::from_text(&text).ok_or_else(|| {
                 settings(format!(
@@ -95,12 +103,9 @@ impl TlsOptions {
                     .to_owned(),
             ));
         }
-        let file = |key: &str, variable: &str, name: &str| {
-            value(key, variable).map(PathBuf::from).or_else(|| usual(name))
-        };
         let cert = file("sslcert", "PGSSLCERT", "postgresql.crt");
         let key = file("sslkey", "PGSSLKEY", "postgresql.key");
-        Ok(Self { mode, authorities, cert, key })
+        Ok(Self { mode, authorities, revocations: revocations.or_else(|| usual("root.crl")), cert, key })
     }
 
     /// The connector, `None` without TLS; also tells the client whether to insist. A Unix socket has no TLS, whatever the
@@ -143,34 +148,71 @@ impl TlsOptions {
             SslMode::VerifyFull => Name::Checked,
             _ => Name::Ignored,
         };
-        let trusted = self.trusted()?;
-        let inner = match &trusted {
-            None => None,
-            Some(trusted) => {
-                let mut roots = RootCertStore::empty();
-                roots.add_parsable_certificates(trusted.iter().cloned());
-                let built =
-                    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build();
-                Some(built.map_err(|error| settings(format!("sslrootcert cannot be used: {error}")))?)
-            }
-        };
+        let trusted = self.trusted(provider)?;
+        let inner = trusted.as_deref().map(|trusted| trusting(trusted, provider)).transpose()?;
         let trusted = trusted.unwrap_or_default();
         Ok(Arc::new(Verifier { inner, trusted, name, provider: provider.clone() }))
     }
 
     /// The certificates of the authorities; `None` where the server's is not checked.
-    fn trusted(&self) -> Result<Option<Vec<CertificateDer<'static>>>, Error> {
+    fn trusted(&self, provider: &Arc<CryptoProvider>) -> Result<Option<Vec<CertificateDer<'static>>>, Error> {
+        if let (SslMode::Disable | SslMode::Prefer, _) | (SslMode::Require, Authorities::Unsaid) =
+            (self.mode, &self.authorities)
+        {
+            return Ok(None);
+        }
+        if let Some(path) = &self.revocations {
+            let why = "would have to be looked at, which this program cannot: unset it, or move it away";
+            return Err(unusable("revocation list", path, why));
+        }
         match (self.mode, &self.authorities) {
-            (SslMode::Disable | SslMode::Prefer, _) | (SslMode::Require, Authorities::Unsaid) => Ok(None),
-            (SslMode::VerifyCa, Authorities::Unsaid) => Err(settings(
+            (_, Authorities::File(path)) => {
+                let mut found = certificates("sslrootcert", path)?;
+                found.retain(|certificate| !is_outdated(certificate, provider));
+                if found.is_empty() {
+                    return Err(unusable("sslrootcert", path, "holds no certificate that is valid now"));
+                }
+                Ok(Some(found))
+            }
+            (SslMode::VerifyCa, _) => Err(settings(
                 "sslmode=verify-ca needs sslrootcert: the system's authorities sign for anybody".to_owned(),
             )),
-            (_, Authorities::File(path)) => certificates("sslrootcert", path).map(Some),
-            (_, Authorities::Unsaid | Authorities::System) => {
-                Ok(Some(rustls_native_certs::load_native_certs().certs))
-            }
+            _ => match rustls_native_certs::load_native_certs().certs {
+                none if none.is_empty() => Err(settings(
+                    "sslmode=verify-full needs sslrootcert: this system has no authorities".to_owned(),
+                )),
+                found => Ok(Some(found)),
+            },
         }
     }
+}
+
+fn trusting(
+    trusted: &[CertificateDer<'static>],
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<WebPkiServerVerifier>, Error> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(trusted.iter().cloned());
+    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+        .build()
+        .map_err(|error| settings(format!("sslrootcert cannot be used: {error}")))
+}
+
+/// Whether an authority's certificate is not valid now: whoever trusts it is not asked by the library. A certificate's own dates are the
+/// first that is looked at when it is verified.
+fn is_outdated(certificate: &CertificateDer<'static>, provider: &Arc<CryptoProvider>) -> bool {
+    let Ok(verifier) = trusting(std::slice::from_ref(certificate), provider) else { return false };
+    let nobody = ServerName::try_from("nobody.invalid").expect("this is a name");
+    let verdict = verifier.verify_server_cert(certificate, &[], &nobody, &[], UnixTime::now());
+    matches!(
+        verdict,
+        Err(rustls::Error::InvalidCertificate(
+            CertificateError::Expired
+                | CertificateError::ExpiredContext { .. }
+                | CertificateError::NotValidYet
+                | CertificateError::NotValidYetContext { .. }
+        ))
+    )
 }
 
 /// Only Unix sockets lead there.

@@ -71,8 +71,11 @@ impl Kind {
             [0x1f, 0x8b, 8, ..] => Self::Gzip,
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
             [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
-            [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, ..] => Self::Bzip2,
-            [b'P', b'K', 3, 4, ..] => Self::Zip,
+            // A block, or the end of an empty stream, behind which there may be another one.
+            [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, ..]
+            | [b'B', b'Z', b'h', b'1'..=b'9', 0x17, 0x72, ..] => Self::Bzip2,
+            [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Self::Zip,
+            [b'P', b'K', 7, 8, ..] | [b'P', b'K', b'0', b'0', b'P', b'K', ..] => Self::Unknown("split zip"),
             [b'7', b'z', 0xbc, 0xaf, 0x27, 0x1c, ..] => Self::Unknown("7z"),
             [0x04, 0x22, 0x4d, 0x18, ..] => Self::Unknown("lz4"),
             [0xff, 6, 0, 0, b'S', b'2', ..] => Self::Unknown("s2"),
@@ -115,8 +118,12 @@ impl<'s> Opener<'s> {
             .and_then(|kind| self.open(kind, &mut searching, place, depth));
         let rest = io::copy(&mut searching, &mut io::sink());
         if let Err(error) = opened.and(rest) {
-            let is_over = self.left.get() == 0;
-            self.not_to_its_end(place, if is_over { Why::Expands } else { Why::Broken(error.to_string()) });
+            let why = match error.kind() {
+                _ if self.left.get() == 0 => Why::Expands,
+                io::ErrorKind::OutOfMemory => Why::UnknownKind("xz that needs much memory"),
+                _ => Why::Broken(error.to_string()),
+            };
+            self.not_to_its_end(place, why);
         }
         for (sought, form) in searching.stream.found() {
             self.trace(Trace { sought, place: place.clone(), form });

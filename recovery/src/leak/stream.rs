@@ -57,9 +57,12 @@ impl<'s> Stream<'s> {
     /// Drops what may stand between the digits of a secret in a text: spaces, line breaks, colons, the same escaped as in JSON, what
     /// makes an escape of each byte, and the zeros of UTF-16.
     fn squeeze(&mut self, byte: u8) {
+        if byte == 0 {
+            return;
+        }
         let was_escaped = std::mem::replace(&mut self.is_escaped, byte == b'\\');
         match byte {
-            b'\\' | b' ' | b'\t' | b'\r' | b'\n' | b':' | 0 => {}
+            b'\\' | b' ' | b'\t' | b'\r' | b'\n' | b':' => {}
             b'n' | b'r' | b't' | b'x' if was_escaped => {}
             _ => self.text.push(byte),
         }
@@ -116,14 +119,15 @@ mod tests {
     #[test]
     fn digits_are_found_across_line_breaks_escaped_ones_and_colons() {
         let digits: Vec<String> = SECRET.iter().map(|byte| format!("{byte:02x}")).collect();
-        let wide: String = digits.concat().chars().flat_map(|digit| [digit, '\0']).collect();
+        let wide = |text: String| text.chars().flat_map(|character| [character, '\0']).collect::<String>();
         for text in [
             digits.join(":"),
             digits.join("\r\n  "),
             digits.join(r"\n"),
             digits.concat().to_uppercase(),
             format!(r"\x{}", digits.join(r"\x")),
-            wide,
+            wide(digits.concat()),
+            wide(format!(r"\x{}", digits.join(r"\x"))),
         ] {
             let (first, rest) = text.as_bytes().split_at(41);
             assert_eq!(finds(&[first, rest]), Some("hexadecimal"), "{text}");

@@ -48,12 +48,19 @@ impl<R: Read> Tape<R> {
         loop {
             self.pass_over()?;
             let mut header = [0; BLOCK_BYTES];
-            if !self.fill(&mut header)? || header == [0; BLOCK_BYTES] {
+            if !self.fill(&mut header)? {
                 return Ok(None);
+            }
+            // Two of them end an archive, and fill it up; another one may follow.
+            if header == [0; BLOCK_BYTES] {
+                continue;
             }
             let len = octal_or_binary(&header[124..136]).filter(|_| is_header(&header));
             self.left = len.ok_or_else(|| {
-                io::Error::new(io::ErrorKind::InvalidData, "a header of the archive is damaged")
+                io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "a header of the archive is damaged, or something else follows it",
+                )
             })?;
             self.padding = self.left.next_multiple_of(BLOCK_BYTES as u64) - self.left;
             match header[156] {

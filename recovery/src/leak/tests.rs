@@ -72,7 +72,14 @@ fn tar(name: &str, bytes: &[u8]) -> Vec<u8> {
 
 /// What a program in Python makes of bytes.
 fn python(program: &str, bytes: &[u8]) -> Vec<u8> {
-    let mut command = std::process::Command::new("python3");
+    // One may lack what compresses.
+    let has_modules = |python: &&str| {
+        let mut command = std::process::Command::new(python);
+        command.args(["-c", "import bz2, lzma, zlib"]).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    };
+    let python = ["python3", "/usr/bin/python3"].into_iter().find(has_modules);
+    let mut command = std::process::Command::new(python.expect("a Python 3 with bz2, lzma and zlib"));
     command.args(["-c", program]).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
@@ -223,6 +230,20 @@ fn a_secret_in_archives_and_compressed_members_is_found_by_file_and_member() {
             member.clone(),
         ),
         ("in.zip", zip("ZIP_DEFLATED", &xz(&tar("b", &SECRET))), "raw", String::from("etc/kek > b")),
+        ("second.bz2", [bz2(b""), bz2(&SECRET)].concat(), "raw", String::new()),
+        (
+            "second.zip",
+            [zip("ZIP_STORED", b"first"), zip("ZIP_DEFLATED", &SECRET)].concat(),
+            "raw",
+            member.clone(),
+        ),
+        (
+            "behind-none.zip",
+            [zip_by("zipfile.ZipFile(file, 'w').close()", b""), zip("ZIP_DEFLATED", &SECRET)].concat(),
+            "raw",
+            member.clone(),
+        ),
+        ("second.tar", [tar("b", b"first"), tar("etc/kek", &gz(&SECRET))].concat(), "raw", member.clone()),
         ("zip-in.tar", tar("a.zip", &zip("ZIP_DEFLATED", &SECRET)), "raw", String::from("a.zip > etc/kek")),
     ] {
         assert_eq!(found(name, &bytes), (form, members), "{name}");
@@ -312,9 +333,14 @@ filters = [{'id': lzma.FILTER_LZMA2, 'preset': 0, 'dict_size': 128 << 20}]
 sys.stdout.buffer.write(lzma.compress(sys.stdin.buffer.read(), filters=filters))",
         &SECRET,
     );
-    assert!(matches!(why(&much_memory)[..], [Why::Broken(_)]));
+    assert_eq!(why(&much_memory), [Why::UnknownKind("xz that needs much memory")]);
+    let followed = [tar("a", b"a"), b"something else".repeat(99)].concat();
+    assert!(matches!(why(&followed)[..], [Why::Broken(_)]));
+    let followed = [zip("ZIP_STORED", b"a"), b"something else".to_vec()].concat();
+    assert!(matches!(why(&followed)[..], [Why::Broken(_)]));
     for (kind, first) in [
         ("7z", &b"7z\xbc\xaf\x27\x1c"[..]),
+        ("split zip", b"PK\x07\x08PK\x03\x04"),
         ("lz4", b"\x04\x22\x4d\x18"),
         ("s2", b"\xff\x06\0\0S2sTwO"),
         ("snappy", b"\xff\x06\0\0sNaPpY"),

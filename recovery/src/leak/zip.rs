@@ -1,7 +1,7 @@
 //! A zip archive as it comes by: a member's name, method and length, one after the other, in bounded memory (PKWARE APPNOTE 6.3).
 //!
-//! It is read from its local headers on, not by its directory, which stands at the end. A member that was written before its length was
-//! known says it behind its content; such a one ends where its deflate stream ends.
+//! It is read by its local headers, not by its directory, which stands at the end and is passed over: another archive may follow. A member
+//! that was written before its length was known says it behind its content; such a one ends where its deflate stream ends.
 
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -9,8 +9,15 @@ use flate2::bufread::DeflateDecoder;
 
 const MEMBER: [u8; 4] = *b"PK\x03\x04";
 const DESCRIPTOR: [u8; 4] = *b"PK\x07\x08";
-/// What stands behind the last member: an entry of the directory, or its end; an archive's own data.
-const BEHIND: [[u8; 4]; 4] = [*b"PK\x01\x02", *b"PK\x05\x06", *b"PK\x06\x06", *b"PK\x06\x08"];
+/// An entry of the directory.
+const ENTRY: [u8; 4] = *b"PK\x01\x02";
+const SIGNATURE: [u8; 4] = *b"PK\x05\x05";
+/// The end of the directory of a large archive, and where that stands.
+const LARGE_END: [u8; 4] = *b"PK\x06\x06";
+const LARGE_END_AT: [u8; 4] = *b"PK\x06\x07";
+const END: [u8; 4] = *b"PK\x05\x06";
+/// What stands behind a member that is not another one.
+const BEHIND: [[u8; 4]; 3] = [ENTRY, LARGE_END, END];
 
 /// A header behind its signature, without name and extra fields, in bytes.
 const HEADER_BYTES: usize = 26;
@@ -53,23 +60,31 @@ impl<R: Read> Zip<R> {
     /// The source ends inside a member, where it ends cannot be told, or where a header should be there is none.
     pub(super) fn next(&mut self) -> io::Result<Option<(String, Kept)>> {
         self.pass_over()?;
-        let signature = match self.ahead.take() {
-            Some(signature) => signature,
-            None => self.array()?,
-        };
-        if BEHIND.contains(&signature) {
-            return Ok(None);
+        while let Some(signature) = self.signature()? {
+            match signature {
+                MEMBER => return self.member().map(Some),
+                ENTRY => self.pass_record(42, &[24, 26, 28])?,
+                END => self.pass_record(18, &[16])?,
+                SIGNATURE => self.pass_record(2, &[0])?,
+                LARGE_END_AT => self.pass(16)?,
+                LARGE_END => {
+                    let len = u64::from_le_bytes(self.array()?);
+                    self.pass(len)?;
+                }
+                _ => return Err(damaged("a header of the archive is damaged, or something else follows it")),
+            }
         }
-        if signature != MEMBER {
-            return Err(damaged("a header of the archive is damaged"));
-        }
+        Ok(None)
+    }
+
+    fn member(&mut self) -> io::Result<(String, Kept)> {
         let header: [u8; HEADER_BYTES] = self.array()?;
         let two = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]);
         let (flags, method) = (two(2), two(4));
         let len = u32::from_le_bytes([header[14], header[15], header[16], header[17]]);
-        let name = self.bytes(two(22))?;
-        let extra = self.bytes(two(24))?;
-        let len = if len == IN_EXTRA_FIELD { long_len(&header, &extra)? } else { u64::from(len) };
+        let name = self.bytes(usize::from(two(22)))?;
+        let extra = self.bytes(usize::from(two(24)))?;
+        let len = if len == IN_EXTRA_FIELD { long_len(&extra)? } else { u64::from(len) };
         self.has_descriptor = flags & 1 << 3 != 0;
         let is_unknown = self.has_descriptor && len == 0;
         self.left = (!is_unknown).then_some(len);
@@ -81,7 +96,7 @@ impl<R: Read> Zip<R> {
             0 | 12 | 93 | 95 => Kept::AsItIs,
             _ => Kept::Unknown,
         };
-        Ok(Some((String::from_utf8_lossy(&name).into_owned(), kept)))
+        Ok((String::from_utf8_lossy(&name).into_owned(), kept))
     }
 
     /// What comes out of the member, which is deflated.
@@ -94,7 +109,7 @@ impl<R: Read> Zip<R> {
             return Err(damaged("where a member of the archive ends cannot be told"));
         };
         if io::copy(&mut self.by_ref().take(left), &mut io::sink())? < left {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+            return Err(damaged("the archive ends inside a member"));
         }
         self.left = Some(0);
         if std::mem::take(&mut self.has_descriptor) {
@@ -119,16 +134,46 @@ impl<R: Read> Zip<R> {
         Ok(())
     }
 
+    /// What comes next; nothing at the end.
+    fn signature(&mut self) -> io::Result<Option<[u8; 4]>> {
+        match self.ahead.take() {
+            None if self.source.fill_buf()?.is_empty() => Ok(None),
+            None => self.array().map(Some),
+            signature => Ok(signature),
+        }
+    }
+
+    /// Passes over a record of the directory: so many bytes, and what follows them, of which two bytes at each of these places say how
+    /// long it is.
+    fn pass_record(&mut self, len: usize, lengths: &[usize]) -> io::Result<()> {
+        let record = self.bytes(len)?;
+        let more: u64 =
+            lengths.iter().map(|at| u64::from(u16::from_le_bytes([record[*at], record[at + 1]]))).sum();
+        self.pass(more)
+    }
+
+    fn pass(&mut self, len: u64) -> io::Result<()> {
+        let passed = io::copy(&mut self.source.by_ref().take(len), &mut io::sink())?;
+        if passed < len { Err(damaged("the archive ends inside its directory")) } else { Ok(()) }
+    }
+
     fn array<const N: usize>(&mut self) -> io::Result<[u8; N]> {
         let mut bytes = [0; N];
-        self.source.read_exact(&mut bytes)?;
+        self.fill(&mut bytes)?;
         Ok(bytes)
     }
 
-    fn bytes(&mut self, len: u16) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; usize::from(len)];
-        self.source.read_exact(&mut bytes)?;
+    fn bytes(&mut self, len: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; len];
+        self.fill(&mut bytes)?;
         Ok(bytes)
+    }
+
+    fn fill(&mut self, bytes: &mut [u8]) -> io::Result<()> {
+        self.source.read_exact(bytes).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => damaged("the archive ends inside a header"),
+            _ => error,
+        })
     }
 }
 
@@ -170,15 +215,14 @@ impl<R: Read> Read for Inflated<'_, R> {
     }
 }
 
-/// The compressed length in the extra field of large archives, behind the length of what it expands to where that is there too.
-fn long_len(header: &[u8; HEADER_BYTES], extra: &[u8]) -> io::Result<u64> {
-    let at = if header[18..22] == IN_EXTRA_FIELD.to_le_bytes() { 8 } else { 0 };
+/// The compressed length in the extra field of large archives, behind the length of what it expands to.
+fn long_len(extra: &[u8]) -> io::Result<u64> {
     let mut rest = extra;
     while let [id_low, id_high, len_low, len_high, fields @ ..] = rest {
         let (field, after) =
             fields.split_at(usize::from(u16::from_le_bytes([*len_low, *len_high])).min(fields.len()));
         if [*id_low, *id_high] == [1, 0]
-            && let Some(len) = field.get(at..).and_then(|field| field.first_chunk())
+            && let Some(len) = field.get(8..).and_then(|field| field.first_chunk())
         {
             return Ok(u64::from_le_bytes(*len));
         }
