@@ -501,7 +501,7 @@ fn sections_by_hand(written: Option<&Written>) -> Roff {
     tagged(
         &mut roff,
         "PGPASSWORD, PGPASSFILE, PGSSLMODE, PGSSLROOTCERT, PGSSLCERT, PGSSLKEY",
-        "As for psql, as are the files in ~/.postgresql.",
+        "As for psql, with the files in ~/.postgresql; docs/operations.md says what differs.",
     );
     roff
 }
