@@ -270,23 +270,18 @@ fn a_file_that_changes_between_the_passes_fails_at_the_latest_at_its_end() {
     let source = Changing { contents: [Cursor::new(bytes), Cursor::new(other)], changed: &changed };
     let mut verified = verify(source, &VerifyOptions::default()).unwrap();
     changed.store(true, Ordering::Relaxed);
+    let failure_of = |next: &mut dyn FnMut() -> Result<bool, Failure>| loop {
+        match next() {
+            Ok(goes_on) => assert!(goes_on, "the second pass ended well"),
+            Err(failure) => break failure,
+        }
+    };
     let mut messages = verified.messages().unwrap();
-    let failure = loop {
-        match messages.next() {
-            Ok(Some(_)) => {}
-            Ok(None) => panic!("the second pass ended well"),
-            Err(failure) => break failure,
-        }
-    };
+    let of_messages = failure_of(&mut || messages.next().map(|message| message.is_some()));
+    drop(messages);
     let mut records = verified.records().unwrap();
-    let of_records = loop {
-        match records.next() {
-            Ok(Some(_)) => {}
-            Ok(None) => panic!("the pass over the records ended well"),
-            Err(failure) => break failure,
-        }
-    };
-    for failure in [failure, of_records] {
+    let of_records = failure_of(&mut || records.next().map(|record| record.is_some()));
+    for failure in [of_messages, of_records] {
         assert_eq!(failure.class, Class::Damaged);
         assert!(failure.message.contains("changed after it was verified"), "{failure}");
         assert_eq!(failure.place.offset, Some(len));

@@ -44,9 +44,6 @@ fn fill_from_env(config: &mut Config, env: Env<'_>) -> Result<(), Error> {
     if config.get_application_name().is_none() {
         config.application_name(env("PGAPPNAME").unwrap_or_else(|| "trstctl-dr".into()));
     }
-    if env("PGCHANNELBINDING").is_some_and(|binding| binding == "require") {
-        config.channel_binding(ChannelBinding::Require);
-    }
     if config.get_options().is_none()
         && let Some(options) = env("PGOPTIONS")
     {
@@ -58,7 +55,24 @@ fn fill_from_env(config: &mut Config, env: Env<'_>) -> Result<(), Error> {
         let seconds = seconds.parse().map_err(|_| settings("PGCONNECT_TIMEOUT is no number of seconds"))?;
         config.connect_timeout(std::time::Duration::from_secs(seconds));
     }
+    channel_binding_from_env(config, env)?;
     host_from_env(config, env)
+}
+
+/// Only where the DSN leaves the choice: `prefer`, which is also what it says by saying nothing.
+fn channel_binding_from_env(config: &mut Config, env: Env<'_>) -> Result<(), Error> {
+    let binding = match env("PGCHANNELBINDING").as_deref() {
+        None | Some("prefer") => return Ok(()),
+        Some("require") => ChannelBinding::Require,
+        Some("disable") => ChannelBinding::Disable,
+        Some(text) => {
+            return Err(settings(format!("PGCHANNELBINDING={text} is none of disable, prefer, require")));
+        }
+    };
+    if config.get_channel_binding() == ChannelBinding::Prefer {
+        config.channel_binding(binding);
+    }
+    Ok(())
 }
 
 /// Without any host, as the usual tools: the local socket.
@@ -215,6 +229,22 @@ mod tests {
         assert_eq!(config.get_ports(), [7000]);
         assert_eq!(config.get_hosts(), [Host::Tcp("elsewhere".into())]);
         assert_eq!(tls.mode, SslMode::Require);
+    }
+
+    #[test]
+    fn channel_binding_of_the_environment_is_taken_where_the_dsn_leaves_the_choice() {
+        let says =
+            |text: &'static str| move |name: &str| (name == "PGCHANNELBINDING").then(|| text.to_owned());
+        let binding = |dsn, text| read(dsn, &says(text)).map(|(config, _)| config.get_channel_binding());
+        assert_eq!(binding("user=me", "require").unwrap(), ChannelBinding::Require);
+        assert_eq!(binding("user=me", "disable").unwrap(), ChannelBinding::Disable);
+        assert_eq!(binding("user=me channel_binding=disable", "require").unwrap(), ChannelBinding::Disable);
+        assert!(
+            binding("user=me", "requir")
+                .unwrap_err()
+                .to_string()
+                .contains("none of disable, prefer, require")
+        );
     }
 
     #[test]

@@ -106,6 +106,17 @@ pub(super) fn refusal(error: &postgres::Error) -> Option<(String, &'static str)>
 /// What the client library says of a server without TLS.
 const NO_TLS: &str = "server does not support TLS";
 
+/// Whether a certificate is refused for its dates.
+pub(super) fn is_out_of_date(why: &CertificateError) -> bool {
+    matches!(
+        why,
+        CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. }
+    )
+}
+
 fn hint_for(why: &CertificateError) -> &'static str {
     match why {
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
@@ -114,12 +125,7 @@ fn hint_for(why: &CertificateError) -> &'static str {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             "Name the host in the DSN as the certificate does, in its subjectAltName (a common name alone does not count); or use sslmode=verify-ca with an sslrootcert that signs for this server alone."
         }
-        CertificateError::Expired
-        | CertificateError::ExpiredContext { .. }
-        | CertificateError::NotValidYet
-        | CertificateError::NotValidYetContext { .. } => {
-            "Renew the server's certificate, or set this host's clock."
-        }
+        _ if is_out_of_date(why) => "Renew the server's certificate, or set this host's clock.",
         _ => "Give the server a certificate that this sslmode accepts.",
     }
 }

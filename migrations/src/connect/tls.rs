@@ -9,12 +9,12 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, RootCertStore};
+use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres::Config;
 use tokio_postgres::config::Host;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::server_certificate::{Name, Verifier};
+use super::server_certificate::{Name, Verifier, is_out_of_date};
 use crate::Error;
 
 /// How much TLS to demand.
@@ -204,15 +204,7 @@ fn is_outdated(certificate: &CertificateDer<'static>, provider: &Arc<CryptoProvi
     let Ok(verifier) = trusting(std::slice::from_ref(certificate), provider) else { return false };
     let nobody = ServerName::try_from("nobody.invalid").expect("this is a name");
     let verdict = verifier.verify_server_cert(certificate, &[], &nobody, &[], UnixTime::now());
-    matches!(
-        verdict,
-        Err(rustls::Error::InvalidCertificate(
-            CertificateError::Expired
-                | CertificateError::ExpiredContext { .. }
-                | CertificateError::NotValidYet
-                | CertificateError::NotValidYetContext { .. }
-        ))
-    )
+    matches!(verdict, Err(rustls::Error::InvalidCertificate(why)) if is_out_of_date(&why))
 }
 
 /// Only Unix sockets lead there.
