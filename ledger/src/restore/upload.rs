@@ -3,6 +3,10 @@
 //! Two rules make it all or nothing. The last chunk of data is held back until the whole backup has given the same
 //! digest again, because a server may make the stream live at the tar's last byte. And whatever goes wrong, the end is
 //! never sent: the connection is closed instead, for a tar that was cut and then ended is accepted as a shorter log.
+//!
+//! The first chunk travels alone. Servers of a cluster tell each other by several routes, so that the request's answer can
+//! be here before the word that somebody listens for chunks: then the server in between says that nobody does. A chunk
+//! that nobody took can be sent again, as long as no later one is on its way.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -29,6 +33,10 @@ const TRICKLE_AFTER: Duration = Duration::from_secs(2);
 const SILENCE: Duration = Duration::from_secs(3);
 /// Size of a sliver, in bytes.
 const SLIVER_BYTES: usize = 1 << 10;
+/// As long somebody may be missing who takes the first chunk; a server that had nothing for so long has given up.
+const FIRST_TAKEN_WITHIN: Duration = Duration::from_secs(5);
+/// Pause before the first chunk is sent again.
+const FIRST_AGAIN_AFTER: Duration = Duration::from_millis(20);
 /// Longest wait for the answer to a chunk.
 const CHUNK_ANSWER: Duration = Duration::from_secs(30);
 /// Longest wait for the final answer, and a second more for so many bytes.
@@ -171,6 +179,23 @@ impl<'a> Upload<'a> {
     }
 
     async fn send_chunk(&mut self, chunk: Bytes) -> Result<(), Failure> {
+        if self.sent == 0 { self.send_first(chunk).await } else { self.send(chunk).await }
+    }
+
+    async fn send_first(&mut self, chunk: Bytes) -> Result<(), Failure> {
+        let deadline = Instant::now() + FIRST_TAKEN_WITHIN;
+        loop {
+            self.send(chunk.clone()).await?;
+            let answer = self.next_answer().await?;
+            if !is_taken_by_nobody(&answer) || Instant::now() >= deadline {
+                return self.check(&answer);
+            }
+            self.unanswered = 0;
+            tokio::time::sleep(FIRST_AGAIN_AFTER).await;
+        }
+    }
+
+    async fn send(&mut self, chunk: Bytes) -> Result<(), Failure> {
         self.sent += 1;
         self.sent_bytes += chunk.len() as u64;
         let reply = format!("{}.{}", self.inbox, self.sent);
@@ -184,8 +209,13 @@ impl<'a> Upload<'a> {
     }
 
     async fn take_answer(&mut self) -> Result<(), Failure> {
+        let answer = self.next_answer().await?;
+        self.check(&answer)
+    }
+
+    async fn next_answer(&mut self) -> Result<Message, Failure> {
         match tokio::time::timeout_at(self.last_answer + CHUNK_ANSWER, self.answers.next()).await {
-            Ok(answer) => self.check(&answer?),
+            Ok(answer) => Ok(answer?),
             Err(_) => Err(silent_server(self.stream, CHUNK_ANSWER)),
         }
     }
@@ -193,10 +223,10 @@ impl<'a> Upload<'a> {
     fn check(&mut self, answer: &Message) -> Result<(), Failure> {
         self.unanswered = self.unanswered.saturating_sub(1);
         self.last_answer = Instant::now();
-        match answer.status() {
-            _ if !answer.payload().is_empty() => Err(self.refused(answer.payload())),
-            Some(503) => Err(given_up(self.stream)),
-            _ => Ok(()),
+        match answer.payload() {
+            [] if is_taken_by_nobody(answer) => Err(given_up(self.stream)),
+            [] => Ok(()),
+            said => Err(self.refused(said)),
         }
     }
 
@@ -226,6 +256,11 @@ impl<'a> Upload<'a> {
         }
         read_final(answer.payload(), self.stream)
     }
+}
+
+/// Whether the server in between says that nobody takes chunks.
+fn is_taken_by_nobody(answer: &Message) -> bool {
+    answer.payload().is_empty() && answer.status() == Some(503)
 }
 
 fn read_final(answer: &[u8], stream: &str) -> Result<(), Failure> {
@@ -274,7 +309,83 @@ fn silent_server(stream: &str, patience: Duration) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
+    use trstctl_engines::{NatsOptions, NatsServer};
+
     use super::*;
+    use crate::wire::ConnectOptions;
+
+    const SUBJECT: &str = "chunks";
+
+    async fn connect(server: &NatsServer) -> Connection {
+        Connection::connect(&ConnectOptions::new(server.url())).await.unwrap()
+    }
+
+    async fn answer(connection: &Connection, chunk: &Message, text: &[u8]) {
+        let reply = std::str::from_utf8(chunk.reply()).unwrap();
+        connection.publish(reply, "", b"", text).await.unwrap();
+        connection.flush().await.unwrap();
+    }
+
+    /// Takes chunks, and answers each with nothing, until the empty one. What came, in order.
+    async fn take_chunks(connection: Connection) -> Vec<Bytes> {
+        let mut chunks = connection.subscribe(SUBJECT).unwrap();
+        let mut taken = Vec::new();
+        loop {
+            let chunk = chunks.next().await.unwrap();
+            if chunk.payload().is_empty() {
+                answer(&connection, &chunk, b"{}").await;
+                return taken;
+            }
+            taken.push(chunk.payload_bytes());
+            answer(&connection, &chunk, b"").await;
+        }
+    }
+
+    #[tokio::test]
+    async fn first_chunk_waits_until_somebody_takes_it_and_is_taken_once() {
+        let server = NatsServer::start(NatsOptions::default()).unwrap();
+        let (ours, theirs) = (connect(&server).await, connect(&server).await);
+        let mut upload = Upload::begin(&ours, "S", SUBJECT).unwrap();
+        let (sender, chunks) = mpsc::channel(8);
+        for byte in 1..=5_u8 {
+            sender.send(Bytes::from(vec![byte; 10])).await.unwrap();
+        }
+        drop(sender);
+        let taking;
+        let held = {
+            let mut sending = pin!(upload.send_all_but_the_last(chunks, None));
+            // When this round trip is over, the server has said that nobody took the first.
+            tokio::select! {
+                biased;
+                ended = &mut sending => panic!("nobody took the first, and yet: {ended:?}"),
+                passed = ours.round_trip(CHUNK_ANSWER) => passed.unwrap(),
+            }
+            taking = tokio::spawn(take_chunks(theirs));
+            sending.await.unwrap()
+        };
+        upload.finish(held).await.unwrap();
+        assert_eq!(taking.await.unwrap(), (1..=5).map(|byte| vec![byte; 10]).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn chunk_that_nobody_takes_any_more_ends_the_restore() {
+        let server = NatsServer::start(NatsOptions::default()).unwrap();
+        let (ours, theirs) = (connect(&server).await, connect(&server).await);
+        let mut chunks = theirs.subscribe(SUBJECT).unwrap();
+        theirs.round_trip(CHUNK_ANSWER).await.unwrap();
+        let mut upload = Upload::begin(&ours, "S", SUBJECT).unwrap();
+        let (first, ()) = tokio::join!(upload.send_chunk(Bytes::from_static(b"one")), async {
+            answer(&theirs, &chunks.next().await.unwrap(), b"").await;
+        });
+        first.unwrap();
+        drop(chunks);
+        theirs.round_trip(CHUNK_ANSWER).await.unwrap();
+        upload.send_chunk(Bytes::from_static(b"two")).await.unwrap();
+        let failure = upload.take_answer().await.unwrap_err();
+        assert!(failure.message.contains("takes no more chunks"), "{failure}");
+    }
 
     #[test]
     fn chunks_hold_all_bytes_in_order_and_no_more_than_a_message_may() {
