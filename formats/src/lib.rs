@@ -20,7 +20,6 @@ pub mod merkle;
 mod message;
 mod rfc3339;
 pub mod sealed_key;
-mod sha256;
 mod stored_form;
 
 pub use digest::Digest;

@@ -10,7 +10,7 @@ mod growth;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::{Digest, sha256};
+use crate::Digest;
 
 pub(crate) use growth::Growth;
 
@@ -22,12 +22,19 @@ pub use blocks::{Block, BlockTree, Blocks, MAX_BLOCKS};
 
 /// Hash of a leaf: in a version 2 backup, of a record line without its newline.
 pub fn leaf_hash(bytes: &[u8]) -> Digest {
-    sha256::hash_one(LEAF, bytes)
+    Digest(trstctl_sha256::hash_one(LEAF, bytes))
 }
 
 /// Puts the [`leaf_hash`] of each into `leaves`, in their order, in place of what it held: several at once.
 pub(crate) fn leaf_hashes<'a>(lines: impl ExactSizeIterator<Item = &'a [u8]>, leaves: &mut Vec<Digest>) {
-    sha256::hash_each(LEAF, lines, leaves);
+    hash_each(LEAF, lines, leaves);
+}
+
+/// Puts the hash of each into `digests`, in their order, in place of what it held: several at once.
+fn hash_each<'a>(prefix: u8, messages: impl ExactSizeIterator<Item = &'a [u8]>, digests: &mut Vec<Digest>) {
+    digests.clear();
+    digests.resize(messages.len(), Digest([0; 32]));
+    trstctl_sha256::hash_each(prefix, messages, |number, digest| digests[number] = Digest(digest));
 }
 
 /// Size and root of a tree: what two parties need to agree on a log.
@@ -355,7 +362,7 @@ fn split(len: u64) -> u64 {
 }
 
 fn node_hash(left: &Digest, right: &Digest) -> Digest {
-    sha256::hash_one(NODE, &joined(left, right))
+    Digest(trstctl_sha256::hash_one(NODE, &joined(left, right)))
 }
 
 fn joined(left: &Digest, right: &Digest) -> [u8; 64] {

@@ -1,7 +1,7 @@
 //! Many leaves enter one or several trees at once, level by level, so that the nodes of a level are hashed together.
 
-use super::{NODE, Tree, joined};
-use crate::{Digest, sha256};
+use super::{NODE, Tree, hash_each, joined};
+use crate::Digest;
 
 /// Leaves that wait for more.
 #[derive(Clone, Debug, Default)]
@@ -39,7 +39,7 @@ impl Growth {
                 }
                 None => false,
             });
-            sha256::hash_each(NODE, self.pairs.iter().map(|pair| &pair[..]), &mut self.nodes);
+            hash_each(NODE, self.pairs.iter().map(|pair| &pair[..]), &mut self.nodes);
             for ((_, node), above) in self.waiting.iter_mut().zip(&self.nodes) {
                 *node = *above;
             }

@@ -8,12 +8,12 @@ use std::sync::mpsc::Receiver;
 
 use hmac::Mac as _;
 use sha2::{Digest as _, Sha256};
+use trstctl_sha256::WithMac;
 
 use crate::Digest;
 use crate::backup::FormatVersion;
 use crate::backup::blocks::Block;
 use crate::backup::key::{HmacSha256, Mac, mac_to_compare};
-use crate::sha256::WithMac;
 
 /// Whether a CR before a newline is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +76,7 @@ pub(crate) fn both(version: FormatVersion, mut both: WithMac, blocks: Receiver<A
         line_ends.feed(&block, |bytes| both.update(bytes));
     }
     let (digest, mac) = both.finish();
-    (digest, mac_to_compare(mac))
+    (Digest(digest), mac_to_compare(Digest(mac)))
 }
 
 /// The MAC of all blocks.

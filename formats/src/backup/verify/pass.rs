@@ -10,6 +10,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, Scope, ScopedJoinHandle};
 
+use trstctl_sha256::WithMac;
+
 use super::Watch;
 use super::facts::{self, BlockFacts};
 use super::findings::Findings;
@@ -18,7 +20,6 @@ use crate::backup::blocks::Block;
 use crate::backup::key::Mac;
 use crate::backup::lines::{LastLine, LineReader, Piece};
 use crate::backup::{BackupKey, FormatVersion, Header};
-use crate::sha256::WithMac;
 use crate::{Digest, Failure};
 
 /// Blocks that may wait for one thread: more than the pool has.

@@ -14,8 +14,7 @@ use crate::setting::Setting;
 
 const LIMIT_V2: &str =
     "SHA-256: once over the stream, once over each line, and two blocks for each node of two trees.";
-const LIMIT_V1: &str =
-    "SHA-256: checksum and MAC, in one thread with SHA and AVX-512 instructions, else in two.";
+const LIMIT_V1: &str = "SHA-256: checksum and MAC, in one thread with SHA instructions, else in two.";
 
 /// Version 2, lines of about 700 bytes, keyed.
 pub fn v2(setting: &Setting) -> Vec<Row> {

@@ -1,24 +1,24 @@
 //! A message as the 64-byte blocks that SHA-256 takes: prefix and padding copied, the rest where it lies.
 
-use super::rounds::{BLOCK, LENGTH};
+use crate::rounds::{BLOCK, LENGTH};
 
 /// The blocks of `prefix ‖ message`.
-pub(super) struct Padded<'a> {
+pub(crate) struct Padded<'a> {
     /// The first block, and what follows the body: in a message too short for a body, the padding begins in the first.
     ends: [[u8; BLOCK]; 3],
     body: &'a [[u8; BLOCK]],
     /// Blocks altogether.
-    pub(super) count: usize,
+    pub(crate) count: usize,
 }
 
 impl<'a> Padded<'a> {
     /// No message yet.
-    pub(super) fn nothing() -> Self {
+    pub(crate) fn nothing() -> Self {
         Self { ends: [[0; BLOCK]; 3], body: &[], count: 0 }
     }
 
     /// Takes another message, in the same place.
-    pub(super) fn set(&mut self, prefix: u8, message: &'a [u8]) {
+    pub(crate) fn set(&mut self, prefix: u8, message: &'a [u8]) {
         self.ends = [[0; BLOCK]; 3];
         self.ends[0][0] = prefix;
         let bits = (message.len() as u64 + 1) * 8;
@@ -38,7 +38,7 @@ impl<'a> Padded<'a> {
 
     /// A block; `number` is below [`Padded::count`].
     #[inline]
-    pub(super) fn block(&self, number: usize) -> &[u8; BLOCK] {
+    pub(crate) fn block(&self, number: usize) -> &[u8; BLOCK] {
         match self.body.get(number.wrapping_sub(1)) {
             Some(block) => block,
             None => &self.ends[number.saturating_sub(self.body.len())],
@@ -47,7 +47,7 @@ impl<'a> Padded<'a> {
 }
 
 /// Puts the end of a message and the padding into blocks of zeros, from `at` on. Answers how many are used: 1 or 2.
-pub(super) fn pad(blocks: &mut [[u8; BLOCK]], at: usize, end: &[u8], bits: u64) -> usize {
+pub(crate) fn pad(blocks: &mut [[u8; BLOCK]], at: usize, end: &[u8], bits: u64) -> usize {
     let used = at + end.len();
     blocks[0][at..used].copy_from_slice(end);
     blocks[0][used] = 0x80;

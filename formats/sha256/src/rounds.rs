@@ -1,21 +1,21 @@
-//! The parts of SHA-256 that both forms share: constants, and the state as a digest. FIPS 180-4.
+//! The parts of SHA-256 that all forms share: constants, and the state as a digest. FIPS 180-4.
 
 use crate::Digest;
 
 /// Bytes of a block.
-pub(super) const BLOCK: usize = 64;
+pub(crate) const BLOCK: usize = 64;
 /// What ends the last block: the length in bits.
-pub(super) const LENGTH: usize = 8;
+pub(crate) const LENGTH: usize = 8;
 
-pub(super) type State = [u32; 8];
+pub(crate) type State = [u32; 8];
 
 /// The initial state: the first 32 bits of the fractional parts of the square roots of the first 8 primes.
-pub(super) const INITIAL: State =
+pub(crate) const INITIAL: State =
     [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
 
 /// The round constants: the same of the cube roots of the first 64 primes, four rounds a row.
 #[rustfmt::skip]
-pub(super) const ROUNDS: [[i32; 4]; 16] = rounds([
+pub(crate) const ROUNDS: [[i32; 4]; 16] = rounds([
     0x428a_2f98, 0x7137_4491, 0xb5c0_fbcf, 0xe9b5_dba5, 0x3956_c25b, 0x59f1_11f1, 0x923f_82a4, 0xab1c_5ed5,
     0xd807_aa98, 0x1283_5b01, 0x2431_85be, 0x550c_7dc3, 0x72be_5d74, 0x80de_b1fe, 0x9bdc_06a7, 0xc19b_f174,
     0xe49b_69c1, 0xefbe_4786, 0x0fc1_9dc6, 0x240c_a1cc, 0x2de9_2c6f, 0x4a74_84aa, 0x5cb0_a9dc, 0x76f9_88da,
@@ -37,10 +37,10 @@ const fn rounds(constants: [u32; 64]) -> [[i32; 4]; 16] {
 }
 
 /// The digest, when this is the state after the last block.
-pub(super) fn digest(state: &State) -> Digest {
+pub(crate) fn digest(state: &State) -> Digest {
     let mut bytes = [0; 32];
     for (word, out) in state.iter().zip(bytes.as_chunks_mut::<4>().0) {
         *out = word.to_be_bytes();
     }
-    Digest(bytes)
+    bytes
 }
