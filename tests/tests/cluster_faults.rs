@@ -160,7 +160,10 @@ fn backup_by_a_replica_whose_data_was_wiped_is_the_same_or_refused() {
     until_done(&site, &url, &["backup", "--force", "--output", "b.jsonl"]);
     assert_same(&site);
     cluster.wait_ready().unwrap();
-    assert_backup_is_the_same(&site, &url);
+    std::fs::remove_file(site.path("b.jsonl")).unwrap();
+    // A replica that replays what the others did holds messages that they have deleted, for a moment: seen after it was ready.
+    until_done(&site, &url, &["backup", "--force", "--output", "b.jsonl"]);
+    assert_same(&site);
 }
 
 #[test]

@@ -1,12 +1,16 @@
 //! A database that refuses, has no room for us, or dies: a clear error before anything is written, and the same command goes on.
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use trstctl_engines::{NatsOptions, Postgres, PostgresOptions};
 use trstctl_ledger::history::History;
 use trstctl_migrations::connect::connect;
 use trstctl_tests::{Action, Fault, Pick, Proxy, Run, Running, Site, Speech};
+
+/// Longest wait for sessions of a program that has ended.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A site with a `postgres` of its own, and a backup `a.jsonl` of its log.
 struct Own {
@@ -68,9 +72,18 @@ impl Own {
     }
 }
 
-/// Opens so many sessions, which do nothing but be there.
+/// Opens so many sessions, which do nothing but be there. Those of a program that has just ended may take their places for a
+/// moment yet.
 fn hold(dsn: &str, sessions: usize) -> Vec<impl Drop + use<>> {
-    (0..sessions).map(|_| connect(dsn).unwrap()).collect()
+    let start = Instant::now();
+    let session = |_| loop {
+        match connect(dsn) {
+            Ok(session) => return session,
+            Err(error) if start.elapsed() > PATIENCE => panic!("{error}"),
+            Err(_) => std::thread::sleep(Duration::from_millis(10)),
+        }
+    };
+    (0..sessions).map(session).collect()
 }
 
 #[test]

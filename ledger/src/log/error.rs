@@ -161,8 +161,8 @@ impl From<LogError> for Failure {
             LogError::DeletedYetDelivered { sequence } => Failure::new(
                 Class::Refused,
                 message,
-                "The replicas of the stream differ: let NATS repair them (`nats stream cluster peer-remove` of the wrong one), \
-                 then run the same command again.",
+                "A replica lags, or differs: wait until `nats stream info` shows the replicas as current, then run the same command \
+                 again. If it stays, let NATS fill the wrong replica anew (`nats stream cluster peer-remove`).",
             )
             .at_sequence(sequence),
             LogError::MiscountedMessages { .. } => Failure::new(
