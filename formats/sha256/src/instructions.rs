@@ -2,7 +2,7 @@
 //!
 //! One SHA-256 uses half of what they can do on AMD's processors: each round waits for the one before. Rounds of another state
 //! fill the gap (measured: 1.4 times one message's speed with messages of 700 bytes, 1.7 times with long ones; three or four states
-//! gain no more). A text and its MAC, whose message words are the same, take the time of one.
+//! gain no more). A text and its MAC, whose message words are the same, take the time of one there.
 
 use core::arch::x86_64::{
     __m128i, _mm_add_epi32, _mm_alignr_epi8, _mm_cvtsi128_si64, _mm_extract_epi64, _mm_set_epi32,

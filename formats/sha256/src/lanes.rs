@@ -8,10 +8,11 @@ use crate::rounds::{BLOCK, INITIAL, State, digest};
 
 /// The states of `N` lanes, kept as the instructions like them.
 pub(crate) trait States<const N: usize> {
-    /// So few messages are hashed sooner one after the other.
+    /// When so few lanes are busy, what is left is hashed one after the other.
     const FEW: usize;
 
-    /// Takes the next blocks of each lane that is busy: as many of each, at least one. Answers how many.
+    /// Takes the next blocks of each lane that is busy, more than [`States::FEW`] of them: as many of each, at least one.
+    /// Answers how many.
     fn advance(&mut self, lanes: &[Lane<'_>; N]) -> usize;
 
     /// The state of a lane.
@@ -86,6 +87,7 @@ impl<'a> Lane<'a> {
     }
 
     /// The block that comes next; any, when there is none.
+    #[cfg(target_arch = "x86_64")]
     #[inline]
     pub(crate) fn next_block(&self) -> &[u8; BLOCK] {
         self.padded.block(self.done.min(self.padded.count.saturating_sub(1)))

@@ -14,6 +14,7 @@ pub(crate) const INITIAL: State =
     [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
 
 /// The round constants: the same of the cube roots of the first 64 primes, four rounds a row.
+#[cfg(target_arch = "x86_64")]
 #[rustfmt::skip]
 pub(crate) const ROUNDS: [[i32; 4]; 16] = rounds([
     0x428a_2f98, 0x7137_4491, 0xb5c0_fbcf, 0xe9b5_dba5, 0x3956_c25b, 0x59f1_11f1, 0x923f_82a4, 0xab1c_5ed5,
@@ -26,6 +27,7 @@ pub(crate) const ROUNDS: [[i32; 4]; 16] = rounds([
     0x748f_82ee, 0x78a5_636f, 0x84c8_7814, 0x8cc7_0208, 0x90be_fffa, 0xa450_6ceb, 0xbef9_a3f7, 0xc671_78f2,
 ]);
 
+#[cfg(target_arch = "x86_64")]
 const fn rounds(constants: [u32; 64]) -> [[i32; 4]; 16] {
     let mut rows = [[0; 4]; 16];
     let mut at = 0;

@@ -1,7 +1,7 @@
 //! Sixteen SHA-256 at a time on one core: each has a lane of every vector.
 //!
-//! Faster than two by the SHA instructions where there are both: on Intel's processors those keep one port busy by one message
-//! alone, so that a second gains little (measured: 1.15 times one message's speed; sixteen lanes: twice).
+//! They come before two by the SHA instructions: on Intel's processors those keep one port busy by one message alone, so that
+//! a second gains little (measured: 1.15 times one message's speed; sixteen lanes: twice). Not measured on AMD's that have both.
 
 use core::arch::x86_64::{
     __m512i, _mm_set_epi64x, _mm512_add_epi32, _mm512_broadcast_i32x4, _mm512_ror_epi32, _mm512_set1_epi32,

@@ -20,6 +20,7 @@ impl States {
 }
 
 impl lanes::States<LANES> for States {
+    // Both must be busy: what is taken at a time is as much as both have left.
     const FEW: usize = LANES - 1;
 
     fn advance(&mut self, lanes: &[Lane<'_>; LANES]) -> usize {

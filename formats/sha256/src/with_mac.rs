@@ -63,10 +63,10 @@ impl WithMac {
     /// Checksum and MAC.
     pub fn finish(self) -> (Digest, Digest) {
         let end = &self.rest[..self.rest_bytes];
-        let [plain, inner] = self.states.each_ref().map(Halves::state);
-        let plain = finished(plain, end, self.len);
-        let inner = finished(inner, end, self.len + BLOCK as u64);
-        (plain, finished(*self.outer, &inner, (BLOCK + inner.len()) as u64))
+        let states = Zeroizing::new(self.states.each_ref().map(Halves::state));
+        let plain = finished(&states[0], end, self.len);
+        let inner = finished(&states[1], end, self.len + BLOCK as u64);
+        (plain, finished(&self.outer, &inner, (BLOCK + inner.len()) as u64))
     }
 }
 
@@ -81,7 +81,8 @@ fn keyed(key: &[u8; 32], padding: u8) -> State {
 }
 
 /// The digest of `len` bytes, of which these are the last ones, less than a block.
-fn finished(mut state: State, end: &[u8], len: u64) -> Digest {
+fn finished(state: &State, end: &[u8], len: u64) -> Digest {
+    let mut state = *state;
     let mut blocks = [[0; BLOCK]; 2];
     let count = pad(&mut blocks, 0, end, len * 8);
     compress256(&mut state, &blocks[..count]);

@@ -2,6 +2,9 @@
 //!
 //! A repeated message id waits until the server has forgotten the earlier one: a duplicate would be dropped, and shift
 //! everything published behind it.
+//!
+//! The first message goes alone, too. In a cluster, the answer to the stream's creation can be here before the word that
+//! the stream listens: a message that nobody took is published again, as long as no later one is on its way.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -25,6 +28,11 @@ const RECENT: Duration = Duration::from_secs(1);
 /// Longest wait until the server has forgotten an id.
 const FORGET: Duration = Duration::from_secs(10);
 
+/// As long nobody may listen to the first message.
+const HEARD_WITHIN: Duration = Duration::from_secs(5);
+/// Pause before it is published again.
+const UNHEARD: Duration = Duration::from_millis(20);
+
 /// Publishes with many messages under way.
 pub struct Publisher<'a> {
     connection: &'a Connection,
@@ -36,6 +44,8 @@ pub struct Publisher<'a> {
     under_way: VecDeque<UnderWay>,
     under_way_bytes: usize,
     recent: RecentIds,
+    /// Whether the server has answered a message: from then on the stream is known to listen.
+    is_heard: bool,
 }
 
 /// A message without its acknowledgement.
@@ -62,6 +72,8 @@ enum Outcome {
     Stored,
     /// Dropped by the server; the message has this sequence in the backup.
     Duplicate(u64),
+    /// Nobody listens to the message of this sequence in the backup.
+    Unheard(u64),
 }
 
 impl<'a> Publisher<'a> {
@@ -77,6 +89,7 @@ impl<'a> Publisher<'a> {
             under_way: VecDeque::new(),
             under_way_bytes: 0,
             recent: RecentIds::default(),
+            is_heard: false,
         })
     }
 
@@ -85,10 +98,11 @@ impl<'a> Publisher<'a> {
         while !self.has_room_for(message.len_bytes()) {
             self.take_acknowledgements().await?;
         }
-        match message_id(&message.headers) {
-            Some(id) if self.recent.is_repeated(id) => self.send_alone(message).await,
-            _ => self.put_under_way(message).await,
+        let is_repeated = message_id(&message.headers).is_some_and(|id| self.recent.is_repeated(id));
+        if is_repeated || !self.is_heard {
+            return self.send_alone(message).await;
         }
+        self.put_under_way(message).await
     }
 
     /// Waits until nothing is under way.
@@ -116,23 +130,28 @@ impl<'a> Publisher<'a> {
         Ok(())
     }
 
-    /// A message whose id was used just before: published with nothing else under way, again and again until the
-    /// server has forgotten the earlier one. Dropped as a duplicate, it changes nothing.
+    /// The first message, or one whose id was used just before: published with nothing else under way, again and again until
+    /// the stream listens, or the server has forgotten the earlier one. Unheard or dropped as a duplicate, it changes nothing.
     async fn send_alone(&mut self, message: &StoredMessage) -> Result<(), Failure> {
         self.drain().await?;
-        let deadline = Instant::now() + FORGET;
+        let start = Instant::now();
         loop {
             self.put_under_way(message).await?;
             let answers = self.next_answers().await?;
             let outcomes = answers.iter().map(|answer| self.accept(answer)).collect::<Result<Vec<_>, _>>()?;
-            match outcomes.first() {
-                Some(Outcome::Duplicate(sequence)) if Instant::now() >= deadline => {
+            let pause = match outcomes.first() {
+                Some(Outcome::Duplicate(sequence)) if start.elapsed() >= FORGET => {
                     return Err(duplicate(*sequence));
                 }
-                Some(Outcome::Duplicate(_)) => self.forget_under_way(),
-                _ => return Ok(()),
-            }
-            tokio::time::sleep(PUBLISH_DUPLICATE_WINDOW).await;
+                Some(Outcome::Unheard(sequence)) if start.elapsed() >= HEARD_WITHIN => {
+                    return Err(unheard(*sequence));
+                }
+                Some(Outcome::Duplicate(_)) => PUBLISH_DUPLICATE_WINDOW,
+                Some(Outcome::Unheard(_)) => UNHEARD,
+                Some(Outcome::Stored) | None => return Ok(()),
+            };
+            self.forget_under_way();
+            tokio::time::sleep(pause).await;
         }
     }
 
@@ -143,8 +162,10 @@ impl<'a> Publisher<'a> {
 
     async fn take_acknowledgements(&mut self) -> Result<(), Failure> {
         for answer in self.next_answers().await? {
-            if let Outcome::Duplicate(sequence) = self.accept(&answer)? {
-                return Err(duplicate(sequence));
+            match self.accept(&answer)? {
+                Outcome::Stored => {}
+                Outcome::Duplicate(sequence) => return Err(duplicate(sequence)),
+                Outcome::Unheard(sequence) => return Err(unheard(sequence)),
             }
         }
         Ok(())
@@ -168,11 +189,12 @@ impl<'a> Publisher<'a> {
         let Some(message) = at.and_then(|at| self.under_way.get_mut(at)) else {
             return Err(unexpected(answer));
         };
-        if read(answer, message.sequence, target)? == Outcome::Stored {
-            message.is_stored = true;
-        } else {
-            return Ok(Outcome::Duplicate(message.sequence));
+        let outcome = read(answer, message.sequence, target)?;
+        if outcome != Outcome::Stored {
+            return Ok(outcome);
         }
+        message.is_stored = true;
+        self.is_heard = true;
         while let Some(stored) = self.under_way.pop_front_if(|message| message.is_stored) {
             self.oldest += 1;
             self.under_way_bytes -= stored.len_bytes;
@@ -190,9 +212,11 @@ fn target_of(subject: &[u8]) -> u64 {
 fn read(answer: &Message, sequence: u64, target: u64) -> Result<Outcome, Failure> {
     let refused =
         |message: String, hint: &str| Err(Failure::new(Class::Refused, message, hint).at_sequence(sequence));
+    if answer.says_nobody_listens() {
+        return Ok(Outcome::Unheard(sequence));
+    }
     let Ok(acknowledgement) = serde_json::from_slice::<Acknowledgement>(answer.payload()) else {
-        let said = String::from_utf8_lossy(answer.payload()).into_owned();
-        let said = if said.is_empty() { answer.status_text() } else { said };
+        let said = String::from_utf8_lossy(answer.payload());
         return refused(
             format!("message {sequence} was not acknowledged but answered with {said:?}"),
             "Check that the stream still exists, then run the same command again.",
@@ -221,6 +245,12 @@ fn unexpected(answer: &Message) -> Failure {
     let subject = String::from_utf8_lossy(answer.subject()).into_owned();
     let message = format!("an acknowledgement came that belongs to no message under way ({subject})");
     Failure::new(Class::Refused, message, "Run the same command again; it continues where this one stopped.")
+}
+
+fn unheard(sequence: u64) -> Failure {
+    let message = format!("nobody takes message {sequence} (503): no stream listens to its subject");
+    let hint = "Check that the stream still exists, then run the same command again.";
+    Failure::new(Class::Refused, message, hint).at_sequence(sequence)
 }
 
 fn duplicate(sequence: u64) -> Failure {
@@ -268,7 +298,64 @@ impl RecentIds {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
+    use bytes::Bytes;
+    use trstctl_engines::{NatsOptions, NatsServer};
+    use trstctl_formats::StoreTime;
+
     use super::*;
+    use crate::log::StreamConfig;
+    use crate::log::stream::StreamRequests;
+    use crate::wire::ConnectOptions;
+
+    const ANSWER: Duration = Duration::from_secs(20);
+
+    fn message(sequence: u64) -> StoredMessage {
+        let (subject, payload) = (Bytes::from_static(b"events.a"), Bytes::from(sequence.to_string()));
+        StoredMessage { sequence, stored_at: StoreTime(0), subject, headers: Bytes::new(), payload }
+    }
+
+    async fn connect(server: &NatsServer) -> Connection {
+        Connection::connect(&ConnectOptions::new(server.url())).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn first_message_waits_until_the_stream_listens_and_is_stored_once() {
+        let server = NatsServer::start(NatsOptions::default()).unwrap();
+        let (ours, theirs) = (connect(&server).await, connect(&server).await);
+        let mut publisher = Publisher::begin(&ours, 1).unwrap();
+        let (first, second) = (message(1), message(2));
+        {
+            let mut sending = pin!(publisher.send(&first));
+            // When this round trip is over, the server has said that nobody took it.
+            tokio::select! {
+                biased;
+                ended = &mut sending => panic!("nobody took the first, and yet: {ended:?}"),
+                passed = ours.round_trip(ANSWER) => passed.unwrap(),
+            }
+            let requests = StreamRequests::new(&theirs, "S").unwrap();
+            assert!(requests.create(&StreamConfig::new("S", "events.>", 1).to_json()).await.is_ok());
+            sending.await.unwrap();
+        }
+        publisher.send(&second).await.unwrap();
+        // Two messages, at the sequences that they must get: else this fails.
+        publisher.drain().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn message_that_nobody_takes_any_more_is_told() {
+        let server = NatsServer::start(NatsOptions::default()).unwrap();
+        let ours = connect(&server).await;
+        let requests = StreamRequests::new(&ours, "S").unwrap();
+        assert!(requests.create(&StreamConfig::new("S", "events.>", 1).to_json()).await.is_ok());
+        let mut publisher = Publisher::begin(&ours, 1).unwrap();
+        publisher.send(&message(1)).await.unwrap();
+        let _: serde_json::Value = ours.api_get("STREAM.DELETE.S", ANSWER).await.unwrap();
+        publisher.send(&message(2)).await.unwrap();
+        let failure = publisher.drain().await.unwrap_err();
+        assert!(failure.message.contains("nobody takes message 2"), "{failure}");
+    }
 
     #[test]
     fn the_first_message_id_counts_whatever_the_case_of_its_name() {

@@ -187,7 +187,7 @@ impl<'a> Upload<'a> {
         loop {
             self.send(chunk.clone()).await?;
             let answer = self.next_answer().await?;
-            if !is_taken_by_nobody(&answer) || Instant::now() >= deadline {
+            if !answer.says_nobody_listens() || Instant::now() >= deadline {
                 return self.check(&answer);
             }
             self.unanswered = 0;
@@ -224,7 +224,7 @@ impl<'a> Upload<'a> {
         self.unanswered = self.unanswered.saturating_sub(1);
         self.last_answer = Instant::now();
         match answer.payload() {
-            [] if is_taken_by_nobody(answer) => Err(given_up(self.stream)),
+            [] if answer.says_nobody_listens() => Err(given_up(self.stream)),
             [] => Ok(()),
             said => Err(self.refused(said)),
         }
@@ -256,11 +256,6 @@ impl<'a> Upload<'a> {
         }
         read_final(answer.payload(), self.stream)
     }
-}
-
-/// Whether the server in between says that nobody takes chunks.
-fn is_taken_by_nobody(answer: &Message) -> bool {
-    answer.payload().is_empty() && answer.status() == Some(503)
 }
 
 fn read_final(answer: &[u8], stream: &str) -> Result<(), Failure> {
@@ -367,6 +362,15 @@ mod tests {
         };
         upload.finish(held).await.unwrap();
         assert_eq!(taking.await.unwrap(), (1..=5).map(|byte| vec![byte; 10]).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn first_chunk_that_nobody_ever_takes_ends_the_restore() {
+        let server = NatsServer::start(NatsOptions::default()).unwrap();
+        let ours = connect(&server).await;
+        let mut upload = Upload::begin(&ours, "S", SUBJECT).unwrap();
+        let failure = upload.send_chunk(Bytes::from_static(b"one")).await.unwrap_err();
+        assert!(failure.message.contains("takes no more chunks"), "{failure}");
     }
 
     #[tokio::test]

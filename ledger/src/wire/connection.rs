@@ -216,7 +216,7 @@ impl Connection {
             Ok(answer) => answer?,
             Err(_) => return Err(self.no_answer(subject, deadline)),
         };
-        if answer.status() == Some(503) && answer.payload().is_empty() {
+        if answer.says_nobody_listens() {
             return Err(LogError::NoResponders { subject: subject.to_owned() });
         }
         Ok(answer)

@@ -77,6 +77,11 @@ impl Message {
         std::str::from_utf8(digits).ok()?.parse().ok()
     }
 
+    /// Whether this is the server's word that nobody listens to what was published: then nobody got it.
+    pub fn says_nobody_listens(&self) -> bool {
+        self.status() == Some(503) && self.payload().is_empty()
+    }
+
     /// The words after the status.
     pub fn status_text(&self) -> String {
         let line = self.headers().strip_prefix(b"NATS/1.0 ").unwrap_or_default().trim_ascii_start();
