@@ -14,7 +14,7 @@ mod wide;
 pub use backup::{records, records_without_times, trailer};
 pub use program::{Run, binary, program, signer_binary};
 pub use proxy::{Action, Fault, Pick, Proxy, Speech, Way};
-pub use running::Running;
+pub use running::{Running, pause};
 pub use scale::{Chance, cases, instants, is_whole};
 pub use signer::Signer;
 pub use site::{Site, flip_byte, seed_at};

@@ -112,8 +112,9 @@ impl Running {
     }
 }
 
+/// The pause between two looks at a condition, within the caller's deadline.
 #[expect(clippy::disallowed_methods, reason = "the pause between two looks, within a span or deadline")]
-pub(crate) fn pause() {
+pub fn pause() {
     thread::sleep(POLL);
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use trstctl_engines::{NatsOptions, Postgres, PostgresOptions};
 use trstctl_ledger::history::History;
 use trstctl_migrations::connect::connect;
-use trstctl_tests::{Action, Fault, Pick, Proxy, Run, Running, Site, Speech};
+use trstctl_tests::{Action, Fault, Pick, Proxy, Run, Running, Site, Speech, pause};
 
 /// Longest wait for sessions of a program that has ended.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -80,7 +80,7 @@ fn hold(dsn: &str, sessions: usize) -> Vec<impl Drop + use<>> {
         match connect(dsn) {
             Ok(session) => return session,
             Err(error) if start.elapsed() > PATIENCE => panic!("{error}"),
-            Err(_) => std::thread::sleep(Duration::from_millis(10)),
+            Err(_) => pause(),
         }
     };
     (0..sessions).map(session).collect()
