@@ -48,19 +48,22 @@ fn assert_same(site: &Site) {
     assert_eq!(trailer(&site.path("a.jsonl")), trailer(&site.path("b.jsonl")));
 }
 
-/// Runs the command again while the cluster settles; whatever fails meanwhile is a matter of servers, and leaves no output.
+/// Runs the command again while the cluster settles; whatever fails meanwhile is a matter of servers, and leaves no output. What
+/// was said of each failure.
 #[track_caller]
-fn until_done(site: &Site, url: &str, arguments: &[&str]) {
+fn until_done(site: &Site, url: &str, arguments: &[&str]) -> Vec<String> {
     let start = Instant::now();
+    let mut failures = Vec::new();
     loop {
         let run = Run::of(&mut on(site, url, arguments));
         println!("{arguments:?}: {:?} after {:?}", run.code, start.elapsed());
         if run.code == Some(0) {
-            return;
+            return failures;
         }
         assert_eq!(run.code, Some(8), "{}", run.stderr);
         assert!(!site.path("b.jsonl").exists());
         assert!(start.elapsed() < 3 * BOUND, "{}", run.stderr);
+        failures.push(run.stderr);
     }
 }
 
@@ -162,7 +165,8 @@ fn backup_by_a_replica_whose_data_was_wiped_is_the_same_or_refused() {
     cluster.wait_ready().unwrap();
     std::fs::remove_file(site.path("b.jsonl")).unwrap();
     // A replica that replays what the others did holds messages that they have deleted, for a moment: seen after it was ready.
-    until_done(&site, &url, &["backup", "--force", "--output", "b.jsonl"]);
+    let failures = until_done(&site, &url, &["backup", "--force", "--output", "b.jsonl"]);
+    assert!(failures.iter().all(|said| said.contains("the leader lists it as deleted")), "{failures:?}");
     assert_same(&site);
 }
 
