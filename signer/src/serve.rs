@@ -39,8 +39,9 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// What a connection may send before it is read, in bytes: calls that wait for their turn hold no more.
 const WINDOW_BYTES: u32 = 128 << 10;
 
-/// Calls at once on one connection.
-const MAX_STREAMS: u32 = 64;
+/// Calls at once on one connection: as many as clients begin before they have read how many they may (RFC 9113, 6.5.2 recommends
+/// no fewer). One more would be refused without a word of ours, however busy the signer is.
+const MAX_STREAMS: u32 = 100;
 
 /// Serves, or with `--check` says what is there.
 pub(crate) fn run(args: &Serve) -> Result<ExitCode, Fault> {

@@ -12,6 +12,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, se
 use support::{Signer, Site, id, refusal};
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
+use tonic::codegen::{Bytes, http};
 use tonic::transport::Endpoint;
 use tonic::{Code, Request};
 use tonic_prost::ProstCodec;
@@ -109,6 +110,35 @@ async fn a_message_over_the_limit_is_refused_and_the_connection_goes_on() {
     let refused = client.probe(request).await.unwrap_err();
     assert_eq!(refused.code(), Code::OutOfRange, "{refused}");
     client.health(HealthRequest {}).await.unwrap();
+}
+
+/// As clients do until they have read the server's settings: gRPC's in Go and Rust begin as many calls.
+#[tokio::test]
+async fn a_hundred_calls_begun_before_the_settings_are_read_are_all_answered() {
+    let site = Site::new();
+    let signer = site.start("a").await;
+    let socket = tokio::net::UnixStream::connect(&signer.socket).await.unwrap();
+    let (mut sender, connection) =
+        h2::client::Builder::new().initial_max_send_streams(100).handshake::<_, Bytes>(socket).await.unwrap();
+    let mut calls = Vec::new();
+    for _ in 0..100 {
+        let request = http::Request::post("http://signer/trstctl.signer.v1.Signer/Health")
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .body(())
+            .unwrap();
+        calls.push(sender.send_request(request, false).unwrap());
+    }
+    // Nothing was read yet. No call can end before the last has begun: their messages come behind.
+    let driven = tokio::spawn(connection);
+    for (_, body) in &mut calls {
+        body.send_data(Bytes::from_static(&[0; 5]), true).unwrap();
+    }
+    for (answer, _) in calls {
+        let answer = answer.await.expect("it is not refused");
+        assert!(!answer.headers().contains_key("grpc-status"), "{:?}", answer.headers());
+    }
+    driven.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]

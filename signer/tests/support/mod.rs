@@ -248,7 +248,8 @@ pub fn said(output: &Output) -> String {
 
 /// The word that names a refusal.
 pub fn refusal(status: &Status) -> String {
-    status.metadata().get(REFUSAL).unwrap().to_str().unwrap().to_owned()
+    let word = status.metadata().get(REFUSAL).unwrap_or_else(|| panic!("no word names it: {status:?}"));
+    word.to_str().unwrap().to_owned()
 }
 
 /// All files of a folder, with their bytes.
