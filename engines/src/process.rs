@@ -4,6 +4,7 @@
 use std::{
     env, fs,
     process::{self, Command},
+    time::Duration,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -13,6 +14,7 @@ pub struct Stat {
     pub parent: u32,
     /// Clock ticks since boot; with the process id it names a process uniquely.
     pub started: u64,
+    stands_still: bool,
 }
 
 impl Stat {
@@ -21,7 +23,11 @@ impl Stat {
         let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         // The second field is the program's name in brackets, and may itself hold brackets and spaces.
         let fields: Vec<&str> = text.rsplit_once(") ")?.1.split(' ').collect();
-        let stat = Stat { parent: fields.get(1)?.parse().ok()?, started: fields.get(19)?.parse().ok()? };
+        let stat = Stat {
+            parent: fields.get(1)?.parse().ok()?,
+            started: fields.get(19)?.parse().ok()?,
+            stands_still: fields[0] == "T",
+        };
         (!matches!(fields[0], "Z" | "X")).then_some(stat)
     }
 }
@@ -54,6 +60,14 @@ impl Identity {
     /// Whether that very process still lives.
     pub fn is_alive(&self) -> bool {
         Stat::of(self.pid).is_some_and(|stat| stat.started == self.started)
+    }
+}
+
+/// Stops the process where it is, so that it starts no children; returns when it stands still, or is gone.
+pub fn freeze(pid: u32) {
+    let stopped = Pid::from_raw(pid.cast_signed()).map(|pid| kill_process(pid, Signal::STOP));
+    while stopped == Some(Ok(())) && Stat::of(pid).is_some_and(|stat| !stat.stands_still) {
+        crate::poll::pause(Duration::from_millis(1));
     }
 }
 

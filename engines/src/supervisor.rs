@@ -96,6 +96,8 @@ impl Supervised {
         if !self.is_running() {
             return;
         }
+        // Standing still, it starts no session that would outlive it.
+        process::freeze(self.pid());
         let processes = process::with_children(self.pid());
         processes.iter().for_each(Identity::kill_9);
         while self.is_running() || processes.iter().any(Identity::is_alive) {

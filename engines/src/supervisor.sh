@@ -2,7 +2,8 @@
 # Arguments: stop signal, grace in seconds, log file, folder to remove (or nothing), then the engine's command.
 # Standard error is the lock of the engine's folder: as descriptor 9 it stays locked until this shell and the engine
 # are gone. Prints the engine's process id. "keep" on standard input means: stop it, but remove nothing.
-trap : HUP INT TERM
+# A signal ends what is read, also when it comes before the reading has begun.
+trap 'exec </dev/null' HUP INT TERM
 exec 9>&2 2>/dev/null
 signal=$1 checks=$(($2 * 50)) log=$3 folder=$4
 shift 4

@@ -87,7 +87,12 @@ impl NatsCluster {
         probe.request(&format!("$JS.API.STREAM.CREATE.{PROBE_STREAM}"), &stream.to_string())?;
         probe.request(&format!("$JS.API.STREAM.DELETE.{PROBE_STREAM}"), "")?;
         let list = probe.request("$JS.API.STREAM.LIST", "")?;
-        list["streams"].as_array().into_iter().flatten().try_for_each(check_settled)
+        // Null when there is none.
+        match &list["streams"] {
+            Value::Null if list["total"] == 0 => Ok(()),
+            Value::Array(streams) => streams.iter().try_for_each(check_settled),
+            _ => Err(format!("the server answered {list} instead of its streams")),
+        }
     }
 }
 

@@ -9,13 +9,17 @@ use std::{
 use serde_json::{Value, json};
 
 use super::address::{Address, Login, USER};
+use crate::chance;
 
 /// Each read and write of a check; the check as a whole is repeated until its own deadline.
-const TIMEOUT: Duration = Duration::from_secs(1);
-const INBOX: &str = "_INBOX.trstctl-engines";
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection to a server that has the expected name.
-pub struct Probe(BufReader<TcpStream>);
+pub struct Probe {
+    connection: BufReader<TcpStream>,
+    /// Its own: a late answer to an earlier probe is nobody's.
+    inbox: String,
+}
 
 impl Probe {
     /// Connects, checks that it is the server with that name, and logs in.
@@ -25,7 +29,8 @@ impl Probe {
         let timeouts =
             stream.set_read_timeout(Some(TIMEOUT)).and_then(|()| stream.set_write_timeout(Some(TIMEOUT)));
         timeouts.map_err(|error| error.to_string())?;
-        let mut probe = Probe(BufReader::new(stream));
+        let inbox = format!("_INBOX.trstctl-engines.{}", chance::name());
+        let mut probe = Probe { connection: BufReader::new(stream), inbox };
         probe.check_greeting(&to.name)?;
         probe.log_in(&to.login)?;
         Ok(probe)
@@ -49,7 +54,8 @@ impl Probe {
                 json!({"verbose": false, "name": "trstctl-engines", "user": USER, "pass": password})
             }
         };
-        self.send(&format!("CONNECT {connect}\r\nSUB {INBOX} 1\r\nPING\r\n"))?;
+        let inbox = self.inbox.clone();
+        self.send(&format!("CONNECT {connect}\r\nSUB {inbox} 1\r\nPING\r\n"))?;
         match self.line()?.as_str() {
             "PONG" => Ok(()),
             other => Err(format!("the server answered {other:?} to our login")),
@@ -58,7 +64,8 @@ impl Probe {
 
     /// One JetStream request; its error is an error.
     pub fn request(&mut self, subject: &str, payload: &str) -> Result<Value, String> {
-        self.send(&format!("PUB {subject} {INBOX} {}\r\n{payload}\r\n", payload.len()))?;
+        let inbox = self.inbox.clone();
+        self.send(&format!("PUB {subject} {inbox} {}\r\n{payload}\r\n", payload.len()))?;
         let answer: Value = serde_json::from_slice(&self.message()?).map_err(|error| error.to_string())?;
         match answer.get("error") {
             Some(error) => Err(format!("JetStream says {error}")),
@@ -76,7 +83,7 @@ impl Probe {
             } else if line.starts_with("MSG") {
                 let length = line.rsplit(' ').next().and_then(|word| word.parse::<usize>().ok());
                 let mut payload = vec![0; length.ok_or("a message has no length")?];
-                self.0.read_exact(&mut payload).map_err(|error| error.to_string())?;
+                self.connection.read_exact(&mut payload).map_err(|error| error.to_string())?;
                 return Ok(payload);
             } else if line.starts_with("-ERR") {
                 return Err(line);
@@ -85,12 +92,12 @@ impl Probe {
     }
 
     fn send(&mut self, text: &str) -> Result<(), String> {
-        self.0.get_mut().write_all(text.as_bytes()).map_err(|error| error.to_string())
+        self.connection.get_mut().write_all(text.as_bytes()).map_err(|error| error.to_string())
     }
 
     fn line(&mut self) -> Result<String, String> {
         let mut line = String::new();
-        let length = self.0.read_line(&mut line).map_err(|error| error.to_string())?;
+        let length = self.connection.read_line(&mut line).map_err(|error| error.to_string())?;
         if length == 0 {
             return Err("the server closed the connection".to_owned());
         }

@@ -3,7 +3,7 @@
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
     net::TcpStream,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -30,12 +30,12 @@ impl Client {
         let (login, address) = url.strip_prefix("nats://").unwrap().split_once('@').expect("a login");
         let (user, password) = login.split_once(':').unwrap();
         let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         let mut client = Client(BufReader::new(stream));
         client.line();
         client.send(&format!(
             "CONNECT {}\r\nSUB inbox 1\r\nPING\r\n",
-            json!({"verbose": false, "user": user, "pass": password})
+            json!({"verbose": false, "user": user, "pass": password, "headers": true, "no_responders": true})
         ));
         client
     }
@@ -51,17 +51,17 @@ impl Client {
         assert!(answer["seq"].is_u64(), "{answer}");
     }
 
-    /// Publishes until it is acknowledged: a stream that lost its leader is silent for a while.
-    pub fn publish_patiently(url: &str, subject: &str, payload: &[u8]) {
-        let start = Instant::now();
-        loop {
+    /// Publishes until it is acknowledged, once: nobody listens for a stream that is new in its cluster, and one that lost its leader
+    /// is silent, for a while.
+    pub fn publish_patiently(url: &str, subject: &str, payload: &str) {
+        let headers = format!("NATS/1.0\r\nNats-Msg-Id: {payload}\r\n\r\n");
+        let lengths = format!("{} {}", headers.len(), headers.len() + payload.len());
+        crate::wait_until("an acknowledgement", || {
             let mut client = Client::connect(url);
-            client.0.get_ref().set_read_timeout(Some(Duration::from_secs(1))).unwrap();
-            match client.try_request(subject, payload) {
-                Ok(answer) if answer["seq"].is_u64() => return,
-                said => assert!(start.elapsed() < Duration::from_secs(30), "no acknowledgement: {said:?}"),
-            }
-        }
+            client.0.get_ref().set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+            client.send(&format!("HPUB {subject} inbox {lengths}\r\n{headers}{payload}\r\n"));
+            client.answer().is_ok_and(|answer| answer["seq"].is_u64())
+        });
     }
 
     pub fn last_sequence(&mut self, stream: &str) -> u64 {
@@ -77,6 +77,10 @@ impl Client {
         self.send(&format!("PUB {subject} inbox {}\r\n", payload.len()));
         self.0.get_mut().write_all(payload).unwrap();
         self.send("\r\n");
+        self.answer()
+    }
+
+    fn answer(&mut self) -> io::Result<Value> {
         loop {
             let line = self.try_line()?;
             if line.starts_with("MSG") {

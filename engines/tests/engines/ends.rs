@@ -8,11 +8,12 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
 use trstctl_engines::{NatsOptions, NatsServer, Postgres, PostgresOptions};
+
+use crate::wait_until;
 
 const HOW: &str = "TRSTCTL_TEST_HOLDER_ENDS";
 
@@ -75,15 +76,6 @@ fn start_holder(how: &str) -> (Child, Vec<Held>) {
         lines.take_while(|line| line != "READY").filter_map(|line| Held::parse(&line)).collect();
     assert_eq!(held.len(), 2);
     (child, held)
-}
-
-#[expect(clippy::disallowed_methods, reason = "the pause between two looks, within the deadline")]
-fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !done() {
-        assert!(start.elapsed() < Duration::from_secs(30), "in vain: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 fn engines_are_gone_after(end: impl FnOnce(u32), how: &str) {

@@ -66,9 +66,9 @@ fn a_cluster_of_three_serves_three_replicas_also_after_losing_and_regaining_a_me
         let mut cluster = NatsCluster::start_with(3, options).unwrap();
         let url = cluster.servers()[0].url();
         Client::connect(&url).create_stream("S", 3);
-        Client::connect(&url).publish("S", b"one");
+        Client::publish_patiently(&url, "S", "one");
         cluster.server_mut(1).kill_9();
-        Client::publish_patiently(&url, "S", b"two");
+        Client::publish_patiently(&url, "S", "two");
         cluster.server_mut(1).restart().unwrap();
         cluster.wait_ready().unwrap();
         for server in cluster.servers() {
