@@ -36,8 +36,11 @@ const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::fro
 /// Calls under way at a stop get so long.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// What a connection may send before it is read, in bytes: calls that wait for their turn hold no more.
+/// What a call may send before it is read, in bytes: one that waits for its turn holds no more.
 const WINDOW_BYTES: u32 = 128 << 10;
+
+/// The same of a connection: one call that waits leaves room for the others.
+const CONNECTION_WINDOW_BYTES: u32 = 2 * WINDOW_BYTES;
 
 /// Calls at once on one connection: as many as clients begin before they have read how many they may (RFC 9113, 6.5.2 recommends
 /// no fewer). One more would be refused without a word of ours, however busy the signer is.
@@ -110,9 +113,11 @@ async fn answer(socket: &Socket, allowed: Allowed, service: Service, writer: Wri
         CrlSignerServer::from_arc(Arc::clone(&service)).max_decoding_message_size(MAX_CRL_MESSAGE_BYTES);
     let service = SignerServer::from_arc(service).max_decoding_message_size(MAX_REQUEST_BYTES);
     let server = Server::builder()
-        .initial_connection_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .initial_stream_window_size(WINDOW_BYTES)
         .max_concurrent_streams(MAX_STREAMS)
+        // A client that gives up all its calls while they wait to be looked at keeps its connection.
+        .http2_max_pending_accept_reset_streams(Some(MAX_STREAMS as usize))
         .http2_keepalive_interval(Some(KEEP_ALIVE.0))
         .http2_keepalive_timeout(Some(KEEP_ALIVE.1))
         .max_connection_age(CONNECTION_AGE.0)

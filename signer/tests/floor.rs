@@ -254,10 +254,14 @@ async fn killed_at_any_instant_a_floor_does_not_stand_or_stands_whole_and_the_sa
     let words = ["--ca", &id(1), "--crl-number", "7", "--serials", &list, "--epoch", "1"];
     let [journal, head] = ["journal", "journal.head"].map(|name| site.keystore().join(name));
     let lose = || [&journal, &head].map(|path| drop(fs::remove_file(path)));
-    lose();
-    let begun = Instant::now();
-    assert!(site.floor(&words).status.success());
-    let takes = begun.elapsed();
+    // The shortest of three: a disk that was busy once would put every kill behind the end.
+    let takes = (0..3).map(|_| {
+        lose();
+        let begun = Instant::now();
+        assert!(site.floor(&words).status.success());
+        begun.elapsed()
+    });
+    let takes = takes.min().unwrap();
     let mut unfinished = 0;
     for run in 0..runs {
         lose();

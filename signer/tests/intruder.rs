@@ -8,6 +8,7 @@ use std::fs;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, geteuid, getrlimit, kill_process, setrlimit};
 use support::{Signer, Site, generate, id};
@@ -21,6 +22,17 @@ fn address(pid: u32, what: &str) -> Option<String> {
     let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
     let line = maps.lines().find(|line| line.contains(what) && line.contains(" r"))?;
     Some(line.split('-').next().unwrap().to_owned())
+}
+
+/// Where its stack begins, once it is the program that it was started as.
+fn stack(pid: u32) -> String {
+    let begun = Instant::now();
+    loop {
+        match address(pid, "[stack]") {
+            Some(address) => return address,
+            None => assert!(begun.elapsed() < Duration::from_secs(60), "{pid} has no stack"),
+        }
+    }
 }
 
 /// What was tried, and whether it was done.
@@ -65,7 +77,7 @@ async fn a_process_of_the_same_user_has_no_way_into_a_signer_and_root_none_to_it
     // The test sees what can be done: a process of the same user that gave nothing up.
     let mut open = Command::new("sleep");
     let mut open = open.arg("600").uid(UNPRIVILEGED).gid(UNPRIVILEGED).spawn().unwrap();
-    let seen = look(open.id(), &[address(open.id(), "[stack]").unwrap()], as_its_user);
+    let seen = look(open.id(), &[stack(open.id())], as_its_user);
     open.kill().unwrap();
     open.wait().unwrap();
     assert!(seen.iter().any(|act| act.ends_with(" done")), "{seen:?}");

@@ -1,6 +1,5 @@
 //! The signer as an operator asks it: every call has a deadline, and what goes wrong says where and what to do.
 
-use std::error::Error;
 use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -208,7 +207,7 @@ fn not_connected(error: &ConnectError) -> Failure {
         socket.display()
     );
     // The signer may hang up while the client is still greeting.
-    let Some(cause) = io_cause(error) else { return hung_up(socket, "no greeting") };
+    let Some(cause) = error.io_cause() else { return hung_up(socket, "no greeting") };
     match cause.kind() {
         io::ErrorKind::NotFound => unreachable(socket, "there is no such socket", start),
         io::ErrorKind::ConnectionRefused => {
@@ -224,18 +223,6 @@ fn not_connected(error: &ConnectError) -> Failure {
         io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => hung_up(socket, &cause.to_string()),
         _ => unreachable(socket, &cause.to_string(), start),
     }
-}
-
-/// What the operating system said.
-fn io_cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(cause) = error.downcast_ref() {
-            return Some(cause);
-        }
-        next = error.source();
-    }
-    None
 }
 
 fn not_answered(socket: &Path, status: &Status) -> Failure {

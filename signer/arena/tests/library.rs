@@ -43,9 +43,9 @@ fn the_library_keeps_keys_there_signs_from_many_threads_and_says_when_there_is_n
     drop(keys);
 
     thread::scope(|scope| {
-        for _ in 0..16 {
-            scope.spawn(|| (0..20).for_each(|_| sign()));
-        }
+        // Joined one by one: the scope would not wait for what a thread gives back at its end.
+        let threads: Vec<_> = (0..16).map(|_| scope.spawn(|| (0..20).for_each(|_| sign()))).collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
     });
     // Threads gave back what they had when they ended; some that is made once stays.
     assert!(before - free_bytes().unwrap() < 256 << 10);
