@@ -35,13 +35,14 @@ fn message(number: u64) -> NewMessage {
     }
 }
 
-/// Appends quickly: a window of messages is under way at once.
+/// Appends quickly: a window of messages is under way at once, behind the first, which is sent until the stream is heard of.
 async fn fill(log: &JetStreamLog, messages: u64) {
+    log.append(message(1), Expected::Any).await.unwrap();
     let connection = log.connection().await.unwrap();
     let inbox = connection.new_inbox();
     let mut answers = connection.subscribe(&inbox).unwrap();
-    let mut answered = 0;
-    for number in 1..=messages {
+    let mut answered = 1;
+    for number in 2..=messages {
         let NewMessage { subject, headers, payload } = message(number);
         connection.publish(subject, &inbox, &headers, &payload).await.unwrap();
         if number - answered > 500 {

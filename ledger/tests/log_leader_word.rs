@@ -24,11 +24,14 @@ struct Script {
     counted: Vec<u64>,
     /// Sequences that each consumer delivers.
     delivered: Vec<Vec<u64>>,
+    /// Codes that the requests for a consumer are refused with; 0 for none.
+    refused: Vec<u32>,
 }
 
 struct Scripted {
     script: Script,
     infos: usize,
+    requests: usize,
     consumers: Vec<u64>,
 }
 
@@ -85,6 +88,11 @@ impl Scripted {
                 }
             }
         } else if api.starts_with("CONSUMER.CREATE.") {
+            let code = entry(&self.script.refused, self.requests);
+            self.requests += 1;
+            if code != 0 {
+                return one(json!({"error": {"code": 503, "err_code": code, "description": "refused"}}));
+            }
             self.consumers.push(body["config"]["opt_start_seq"].as_u64().unwrap());
             one(json!({"name": format!("c{}", self.consumers.len() - 1), "num_pending": 7}))
         } else if let Some(consumer) = api.strip_prefix("CONSUMER.MSG.NEXT.L.c") {
@@ -153,7 +161,7 @@ async fn read(script: Script, through: u64) -> Reading {
 async fn read_and_count(script: Script, through: u64) -> (Reading, usize) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("nats://{}", listener.local_addr().unwrap());
-    let scripted = Arc::new(Mutex::new(Scripted { script, infos: 0, consumers: Vec::new() }));
+    let scripted = Arc::new(Mutex::new(Scripted { script, infos: 0, requests: 0, consumers: Vec::new() }));
     let served = Arc::clone(&scripted);
     let server = tokio::spawn(async move {
         while let Ok((socket, _)) = listener.accept().await {
@@ -262,6 +270,33 @@ async fn a_message_that_the_leader_lists_as_deleted_must_not_be_delivered() {
 }
 
 #[tokio::test]
+async fn a_replica_that_is_behind_with_deletions_is_asked_again() {
+    let script = Script {
+        stored: vec![1, 3],
+        last: 3,
+        listed: vec![vec![2]],
+        delivered: vec![vec![1, 2, 3], vec![2, 3], vec![3]],
+        ..Script::default()
+    };
+    assert_eq!(read(script, 3).await.unwrap(), (vec![1, 3], vec![(2, 2)]));
+}
+
+#[tokio::test]
+async fn a_server_that_gives_up_jetstream_while_it_is_read_is_left_for_another() {
+    let stored = vec![1, 2, 3];
+    for code in [10_039, 10_076] {
+        let (stored, delivered) = (stored.clone(), vec![stored.clone()]);
+        let script = Script { stored, last: 3, delivered, refused: vec![code, 0], ..Script::default() };
+        assert_eq!(read(script, 3).await.unwrap(), (vec![1, 2, 3], vec![]));
+    }
+    let script = Script { stored, last: 3, refused: vec![10_039], ..Script::default() };
+    match read(script, 3).await {
+        Err(LogError::Refused { reason, .. }) => assert!(reason.contains("10039"), "{reason}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
 async fn a_message_deleted_while_it_is_read_is_no_fault() {
     let script = Script {
         stored: vec![1, 3],
@@ -269,6 +304,7 @@ async fn a_message_deleted_while_it_is_read_is_no_fault() {
         listed: vec![vec![], vec![2]],
         counted: vec![3, 2],
         delivered: vec![vec![1, 2, 3]],
+        ..Script::default()
     };
     assert_eq!(read(script, 3).await.unwrap(), (vec![1, 2, 3], vec![]));
 }

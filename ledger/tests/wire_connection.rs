@@ -9,7 +9,7 @@ use trstctl_formats::{Class, Failure};
 use trstctl_ledger::log::LogError;
 use trstctl_ledger::wire::{ConnectOptions, Connection};
 
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(30);
 
 fn server(auth: NatsAuth) -> NatsServer {
     NatsServer::start(NatsOptions { auth, ..NatsOptions::default() }).unwrap()

@@ -1,10 +1,11 @@
 //! Disks that are full: of the output, of the log's server, of the database, of the demo's engines.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use trstctl_engines::{Data, NatsOptions, Postgres, PostgresOptions};
 use trstctl_ledger::history::{Gaps, History, HistoryOptions};
-use trstctl_tests::{Run, Site, SmallDisk, records, records_without_times, trailer};
+use trstctl_tests::{Run, Site, SmallDisk, pause, records, records_without_times, trailer};
 
 const KIB: u64 = 1;
 const MIB: u64 = 1_024 * KIB;
@@ -97,10 +98,20 @@ fn rebuild_in_a_database_whose_disk_is_full_changes_nothing_and_goes_on_when_the
     assert_eq!(run.code, Some(8), "{}", run.stderr);
     assert!(run.has_class("refused") || run.has_class("unreachable"), "{}", run.stderr);
     disk.resize(512 * MIB);
+    // Without room for its own log it restarts.
+    wait_until_it_answers(&postgres);
     assert_eq!(dr(&["diff", "--json"]).succeed().json()["digests"], digests);
     let again = dr(&["rebuild"]);
     assert!(matches!(again.code, Some(0 | 1)), "{}", again.stderr);
     assert_eq!(dr(&["diff", "--json"]).succeed().json()["digests"], digests);
+}
+
+fn wait_until_it_answers(postgres: &Postgres) {
+    let begun = Instant::now();
+    while let Err(error) = postgres.execute("postgres", "SELECT 1") {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{error}");
+        pause();
+    }
 }
 
 fn fs_used_kib(disk: &SmallDisk) -> u64 {

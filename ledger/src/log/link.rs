@@ -103,4 +103,13 @@ impl Trouble {
             _ => error.into(),
         }
     }
+
+    /// The same of a stream that was served a moment ago: a server that is told to stop gives up JetStream before its connections,
+    /// and another one may go on.
+    pub(super) fn about_served_stream(stream: &str, error: ApiError) -> Self {
+        match error.err_code() {
+            code::NOT_ENABLED | code::NOT_ENABLED_FOR_ACCOUNT => Self::Passing(error.into()),
+            _ => Self::about_stream(stream, error),
+        }
+    }
 }

@@ -125,7 +125,7 @@ impl JetStreamReader {
     async fn try_leader_info(&self) -> Result<StreamInfo, Trouble> {
         let connection = self.asking.connection().await?;
         let requests = StreamRequests::new(&connection, &self.stream)?;
-        requests.info_with_deleted().await.map_err(|error| Trouble::about_stream(&self.stream, error))
+        requests.info_with_deleted().await.map_err(|error| Trouble::about_served_stream(&self.stream, error))
     }
 
     /// One step: messages, or `None` when something else happened.
@@ -196,7 +196,14 @@ impl JetStreamReader {
                 self.received.clear();
                 break;
             }
-            batch.extend(self.take_front()?);
+            if self.before.state.deleted.contains(sequence) {
+                if batch.is_empty() {
+                    // A replica that is behind with the others' deletions shows it for a moment.
+                    return Err(Trouble::Passing(LogError::DeletedYetDelivered { sequence }));
+                }
+                break;
+            }
+            batch.extend(self.take_front());
         }
         self.accounting.records += batch.len() as u64;
         if !batch.is_empty() {
@@ -205,16 +212,13 @@ impl JetStreamReader {
         Ok(batch)
     }
 
-    fn take_front(&mut self) -> Result<Option<StoredMessage>, Trouble> {
-        let Some(Delivered { message, pending }) = self.received.pop_front() else { return Ok(None) };
-        if self.before.state.deleted.contains(message.sequence) {
-            return Err(Trouble::Final(LogError::DeletedYetDelivered { sequence: message.sequence }));
-        }
+    fn take_front(&mut self) -> Option<StoredMessage> {
+        let Delivered { message, pending } = self.received.pop_front()?;
         if pending == 0 {
             self.doubt = Doubt::AskLeader;
         }
         self.next = message.sequence + 1;
-        Ok(Some(message))
+        Some(message)
     }
 
     fn skip_through(&mut self, last: u64) {

@@ -72,8 +72,8 @@ impl Source {
             "mem_storage": true,
             "num_replicas": 1,
         }});
-        let consumer: ConsumerInfo =
-            connection.api(&format!("CONSUMER.CREATE.{stream}"), &request, DEADLINE).await?;
+        let consumer = connection.api(&format!("CONSUMER.CREATE.{stream}"), &request, DEADLINE).await;
+        let consumer: ConsumerInfo = consumer.map_err(|error| Trouble::about_served_stream(stream, error))?;
         let source = Self {
             connection,
             subscription,

@@ -1,8 +1,7 @@
 //! Rebuild: equal to every other way, undisturbed readers, and what is left when it is killed.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 use tokio_postgres::Client;
 use trstctl_ledger::projection::Table;
@@ -125,20 +124,19 @@ async fn readers_during_rebuilds_see_the_old_model_or_the_new_and_are_never_bloc
     assert_ne!(few, many);
     rebuild(&model, &small).await;
     let stop = Arc::new(AtomicBool::new(false));
-    let worst = Arc::new(AtomicU64::new(0));
     let reader = tokio::spawn({
-        let (dsn, stop, worst) = (dsn.clone(), stop.clone(), worst.clone());
+        let (dsn, stop) = (dsn.clone(), stop.clone());
         async move {
             let client = client(&dsn).await;
+            // The bound of 100 ms is measured on a quiet machine; here no lock may be waited out.
+            client.batch_execute("SET lock_timeout = '500ms'").await.unwrap();
             // One statement that needs both tables, so that a half-swapped model would show.
             let sql = "SELECT (SELECT count(*) FROM read_model.identity_transitions),
                               (SELECT sequence FROM public.projection_checkpoint)";
             let statement = client.prepare(sql).await.unwrap();
             let mut seen = std::collections::BTreeSet::new();
             while !stop.load(Ordering::SeqCst) {
-                let begun = Instant::now();
                 let row = client.query_one(&statement, &[]).await.unwrap();
-                worst.fetch_max(begun.elapsed().as_millis() as u64, Ordering::SeqCst);
                 seen.insert(row.get::<_, i64>(0));
             }
             seen
@@ -151,8 +149,6 @@ async fn readers_during_rebuilds_see_the_old_model_or_the_new_and_are_never_bloc
     let seen = reader.await.unwrap();
     assert!(seen.iter().all(|rows| *rows == few || *rows == many), "{seen:?} is neither {few} nor {many}");
     assert_eq!(seen.len(), 2);
-    // The bound of 100 ms is measured on a quiet machine; here it must only never be a lock that is waited out.
-    assert!(worst.load(Ordering::SeqCst) < 1_000, "a reader waited {} ms", worst.load(Ordering::SeqCst));
 }
 
 #[tokio::test(flavor = "multi_thread")]
