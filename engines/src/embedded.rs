@@ -25,6 +25,8 @@ use crate::{
 
 const STATE: &str = "engines.json";
 const POLL: Duration = Duration::from_millis(50);
+/// Longest wait for engines that should run.
+const CHECK: Duration = Duration::from_secs(5);
 
 /// How embedded engines are started.
 #[derive(Debug, Clone)]
@@ -209,7 +211,18 @@ impl State {
         }
     }
 
+    /// Looks until both answer, as long as their owner lives and there is hope: a busy machine is slow to answer.
     fn check(&self) -> Result<(), String> {
+        let begun = Instant::now();
+        loop {
+            match self.look() {
+                Err(_) if self.owner.is_alive() && begun.elapsed() < CHECK => crate::poll::pause(POLL),
+                looked => return looked,
+            }
+        }
+    }
+
+    fn look(&self) -> Result<(), String> {
         if !self.owner.is_alive() {
             return Err(format!("process {}, which started the engines, is gone", self.owner.pid));
         }

@@ -195,8 +195,6 @@ fn replica_that_is_gone_is_named() {
     let site = Site::start();
     let mut cluster = NatsCluster::start(3).unwrap();
     site.block_on(seed_at(&cluster.url(), 3, History::new(72, 200)));
-    // Two of three are enough for an append.
-    cluster.wait_ready().unwrap();
     let urls = cluster.url();
     let on_cluster = |command: &mut Command| {
         command.env("TRSTCTL_NATS_URL", &urls).env("TRSTCTL_NATS_REPLICAS", "3");

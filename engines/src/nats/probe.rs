@@ -12,7 +12,7 @@ use super::address::{Address, Login, USER};
 use crate::chance;
 
 /// Each read and write of a check; the check as a whole is repeated until its own deadline.
-const TIMEOUT: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A connection to a server that has the expected name.
 pub struct Probe {

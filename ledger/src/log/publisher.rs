@@ -23,7 +23,7 @@ const WINDOW_MESSAGES: usize = 4_096;
 const WINDOW_BYTES: usize = 8 << 20;
 /// Longest wait for the next acknowledgement.
 const ACKNOWLEDGEMENT: Duration = Duration::from_secs(30);
-/// An id that was published so recently may still be known to the server (a window of 100 ms, cleared by a timer).
+/// An id that was acknowledged so recently may still be known to the server (a window of 100 ms, cleared by a timer).
 const RECENT: Duration = Duration::from_secs(1);
 /// Longest wait until the server has forgotten an id.
 const FORGET: Duration = Duration::from_secs(10);
@@ -54,6 +54,8 @@ struct UnderWay {
     /// Its sequence in the backup.
     sequence: u64,
     len_bytes: usize,
+    /// Hash of its message id.
+    id: Option<u64>,
     is_stored: bool,
 }
 
@@ -98,11 +100,12 @@ impl<'a> Publisher<'a> {
         while !self.has_room_for(message.len_bytes()) {
             self.take_acknowledgements().await?;
         }
-        let is_repeated = message_id(&message.headers).is_some_and(|id| self.recent.is_repeated(id));
+        let id = message_id(&message.headers).map(hash);
+        let is_repeated = id.is_some_and(|id| self.recent.is_repeated(id));
         if is_repeated || !self.is_heard {
-            return self.send_alone(message).await;
+            return self.send_alone(message, id).await;
         }
-        self.put_under_way(message).await
+        self.put_under_way(message, id).await
     }
 
     /// Waits until nothing is under way.
@@ -118,25 +121,26 @@ impl<'a> Publisher<'a> {
             || (self.under_way.len() < WINDOW_MESSAGES && self.under_way_bytes + len_bytes <= WINDOW_BYTES)
     }
 
-    async fn put_under_way(&mut self, message: &StoredMessage) -> Result<(), Failure> {
+    async fn put_under_way(&mut self, message: &StoredMessage, id: Option<u64>) -> Result<(), Failure> {
         let target = self.oldest + self.under_way.len() as u64;
         let reply = format!("{}.{target}", self.inbox);
         let sent =
             self.connection.publish(&message.subject, &reply, &message.headers, &message.payload).await;
         sent.map_err(|error| Failure::from(error).at_sequence(message.sequence))?;
         let len_bytes = message.len_bytes();
-        self.under_way.push_back(UnderWay { sequence: message.sequence, len_bytes, is_stored: false });
+        self.under_way.push_back(UnderWay { sequence: message.sequence, len_bytes, id, is_stored: false });
+        self.recent.publish(id);
         self.under_way_bytes += len_bytes;
         Ok(())
     }
 
     /// The first message, or one whose id was used just before: published with nothing else under way, again and again until
     /// the stream listens, or the server has forgotten the earlier one. Unheard or dropped as a duplicate, it changes nothing.
-    async fn send_alone(&mut self, message: &StoredMessage) -> Result<(), Failure> {
+    async fn send_alone(&mut self, message: &StoredMessage, id: Option<u64>) -> Result<(), Failure> {
         self.drain().await?;
         let start = Instant::now();
         loop {
-            self.put_under_way(message).await?;
+            self.put_under_way(message, id).await?;
             let answers = self.next_answers().await?;
             let outcomes = answers.iter().map(|answer| self.accept(answer)).collect::<Result<Vec<_>, _>>()?;
             let pause = match outcomes.first() {
@@ -194,6 +198,7 @@ impl<'a> Publisher<'a> {
             return Ok(outcome);
         }
         message.is_stored = true;
+        self.recent.acknowledge(message.id);
         self.is_heard = true;
         while let Some(stored) = self.under_way.pop_front_if(|message| message.is_stored) {
             self.oldest += 1;
@@ -269,30 +274,47 @@ fn message_id(headers: &[u8]) -> Option<&[u8]> {
     })
 }
 
-/// Ids published a short time ago, as hashes: a false hit costs a moment, nothing else.
+fn hash(id: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    id.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Ids under way, and those acknowledged a short time ago, as hashes: a false hit costs a moment, nothing else.
 #[derive(Default)]
 struct RecentIds {
-    times: HashMap<u64, Instant>,
+    /// When each was acknowledged; `None` for one under way, which a slow server may store only now.
+    times: HashMap<u64, Option<Instant>>,
     order: VecDeque<(Instant, u64)>,
 }
 
 impl RecentIds {
-    /// Whether the id was published within [`RECENT`]; it counts as published now.
-    fn is_repeated(&mut self, id: &[u8]) -> bool {
+    /// Whether the id is under way, or was acknowledged within [`RECENT`].
+    fn is_repeated(&mut self, id: u64) -> bool {
         self.is_repeated_at(id, Instant::now())
     }
 
-    fn is_repeated_at(&mut self, id: &[u8], now: Instant) -> bool {
+    fn is_repeated_at(&mut self, id: u64, now: Instant) -> bool {
         let is_old = |time: Instant| now.duration_since(time) > RECENT;
-        while let Some((time, hash)) = self.order.pop_front_if(|entry| is_old(entry.0)) {
-            if self.times.get(&hash) == Some(&time) {
-                self.times.remove(&hash);
+        while let Some((time, id)) = self.order.pop_front_if(|entry| is_old(entry.0)) {
+            if self.times.get(&id) == Some(&Some(time)) {
+                self.times.remove(&id);
             }
         }
-        let mut hasher = DefaultHasher::new();
-        id.hash(&mut hasher);
-        self.order.push_back((now, hasher.finish()));
-        self.times.insert(hasher.finish(), now).is_some()
+        self.times.contains_key(&id)
+    }
+
+    fn publish(&mut self, id: Option<u64>) {
+        self.times.extend(id.map(|id| (id, None)));
+    }
+
+    fn acknowledge(&mut self, id: Option<u64>) {
+        id.into_iter().for_each(|id| self.acknowledge_at(id, Instant::now()));
+    }
+
+    fn acknowledge_at(&mut self, id: u64, now: Instant) {
+        self.order.push_back((now, id));
+        self.times.insert(id, Some(now));
     }
 }
 
@@ -368,15 +390,23 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_recent_for_a_second_and_then_forgotten() {
+    fn an_id_is_repeated_while_under_way_and_a_second_longer_and_then_forgotten() {
         let mut recent = RecentIds::default();
+        let [a, b] = [b"a", b"b"].map(|id| hash(id));
         let start = Instant::now();
-        assert!(!recent.is_repeated_at(b"a", start));
-        assert!(!recent.is_repeated_at(b"b", start));
-        assert!(recent.is_repeated_at(b"a", start + RECENT));
-        assert!(!recent.is_repeated_at(b"b", start + RECENT * 2));
-        assert!(!recent.is_repeated_at(b"a", start + RECENT * 4));
-        assert_eq!((recent.times.len(), recent.order.len()), (1, 1));
+        assert!(!recent.is_repeated_at(a, start));
+        [a, b].into_iter().for_each(|id| recent.publish(Some(id)));
+        assert!(recent.is_repeated_at(a, start + RECENT * 9), "a slow server may store it only now");
+        recent.acknowledge_at(b, start);
+        recent.acknowledge_at(a, start + RECENT);
+        assert!(recent.is_repeated_at(a, start + RECENT * 2));
+        assert!(!recent.is_repeated_at(b, start + RECENT * 2));
+        // Published again: what was said of its first time ends nothing.
+        recent.publish(Some(a));
+        assert!(recent.is_repeated_at(a, start + RECENT * 9));
+        recent.acknowledge_at(a, start + RECENT * 9);
+        assert!(!recent.is_repeated_at(a, start + RECENT * 11));
+        assert!(recent.times.is_empty() && recent.order.is_empty());
     }
 
     #[test]

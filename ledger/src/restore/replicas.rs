@@ -58,13 +58,18 @@ impl Cluster {
         self.replicas.as_deref().unwrap_or_default()
     }
 
-    /// There is a leader, more than half of all replicas have what it has, and the others are down.
-    fn is_safe(&self) -> bool {
+    /// There is a leader, more than half of all replicas have what it has, and the others are down. Before the cluster has
+    /// assigned the stream, a server speaks of itself alone.
+    fn is_safe(&self, replicas: u64) -> bool {
         let current = self.others().iter().filter(|replica| replica.has_all()).count();
         let down = self.others().iter().filter(|replica| replica.is_down()).count();
         let is_led =
             self.others().is_empty() || self.leader.as_ref().is_some_and(|leader| !leader.is_empty());
-        is_led && (current + 1) * 2 > self.others().len() + 1 && current + down == self.others().len()
+        let are_all_shown = self.others().len() as u64 + 1 == replicas;
+        is_led
+            && are_all_shown
+            && (current + 1) * 2 > self.others().len() + 1
+            && current + down == self.others().len()
     }
 
     /// Entries that all living replicas together lack.
@@ -92,8 +97,8 @@ pub(super) async fn wait_for_majority(
     let mut deadline = Instant::now() + PATIENCE;
     let mut looks = 0;
     while looks < LOOKS {
-        let cluster = shown(server).await?;
-        looks = if cluster.is_safe() { looks + 1 } else { 0 };
+        let (cluster, replicas) = shown(server).await?;
+        looks = if cluster.is_safe(replicas) { looks + 1 } else { 0 };
         if cluster.lag() < least_lag {
             least_lag = cluster.lag();
             deadline = Instant::now() + PATIENCE;
@@ -109,11 +114,11 @@ pub(super) async fn wait_for_majority(
 
 /// The cluster may not show the stream for a moment after the archive. On 2.9, deleting what an earlier run had begun may
 /// also come late and take the new stream along: then it never does.
-async fn shown(server: &Server) -> Result<Cluster, Failure> {
+async fn shown(server: &Server) -> Result<(Cluster, u64), Failure> {
     let deadline = Instant::now() + UNSEEN;
     loop {
-        if let Some(cluster) = server.cluster().await? {
-            return Ok(cluster);
+        if let Some(shown) = server.cluster().await? {
+            return Ok(shown);
         }
         if Instant::now() > deadline {
             return Err(Failure::new(
@@ -144,16 +149,19 @@ mod tests {
 
     #[test]
     fn log_is_safe_when_a_majority_has_it_and_only_dead_servers_lack_it() {
-        let safe =
-            |replicas: &str| cluster(&format!(r#"{{"leader":"a","replicas":[{replicas}]}}"#)).is_safe();
+        let three = |replicas: &str| cluster(&format!(r#"{{"leader":"a","replicas":[{replicas}]}}"#));
+        let safe = |replicas: &str| three(replicas).is_safe(3);
         let (current, behind) = (r#"{"name":"b","current":true}"#, r#"{"name":"c","current":true,"lag":3}"#);
         let offline = r#"{"name":"d","current":false,"offline":true}"#;
         let silent = r#"{"name":"e","current":true,"active":5000000000}"#;
-        assert!(safe("") && safe(&format!("{current},{current}")) && safe(&format!("{current},{offline}")));
+        assert!(three("").is_safe(1) && !safe("") && !safe(current));
+        assert!(safe(&format!("{current},{current}")) && safe(&format!("{current},{offline}")));
         assert!(safe(&format!("{current},{silent}")) && !safe(&format!("{silent},{offline}")));
         assert!(
-            !safe(behind) && !safe(&format!("{current},{behind}")) && !safe(&format!("{offline},{offline}"))
+            !three(behind).is_safe(2)
+                && !safe(&format!("{current},{behind}"))
+                && !safe(&format!("{offline},{offline}"))
         );
-        assert!(!cluster(&format!(r#"{{"replicas":[{current},{current}]}}"#)).is_safe());
+        assert!(!cluster(&format!(r#"{{"replicas":[{current},{current}]}}"#)).is_safe(3));
     }
 }

@@ -15,6 +15,8 @@ use crate::wire::{ApiError, Connection, code};
 pub(super) const ANSWER: Duration = Duration::from_secs(10);
 /// Wait for the answer to a question that is asked again.
 const GLANCE: Duration = Duration::from_secs(5);
+/// Longest wait for a leader that is being elected.
+const ELECTION: Duration = Duration::from_secs(10);
 /// Creating and deleting wait for every replica.
 const CHANGE: Duration = Duration::from_secs(30);
 
@@ -181,26 +183,41 @@ impl Server {
 
     /// The stream, if there is one.
     pub(super) async fn live(&self) -> Result<Option<LiveStream>, Failure> {
-        self.ask_live(ANSWER).await.map_err(Failure::from)
+        let info = self.ask(ANSWER).await.map_err(LogError::from)?;
+        Ok(info.map(LiveStream::from))
     }
 
-    /// Its replicas; `None` while the cluster does not show the stream, as for a moment after an archive.
-    pub(super) async fn cluster(&self) -> Result<Option<Cluster>, Failure> {
-        let endpoint = format!("STREAM.INFO.{}", self.stream);
-        match self.connection.api_get::<Info>(&endpoint, ANSWER).await {
-            Ok(info) => Ok(Some(info.cluster)),
-            Err(error) if error.err_code() == code::STREAM_NOT_FOUND => Ok(None),
+    /// Its replicas, and how many of these there are to be; `None` while the cluster does not show the stream, as for a moment
+    /// after an archive, or has no leader for it.
+    pub(super) async fn cluster(&self) -> Result<Option<(Cluster, u64)>, Failure> {
+        match self.ask(ANSWER).await {
+            Ok(Some(mut info)) => {
+                let cluster = std::mem::take(&mut info.cluster);
+                Ok(Some((cluster, LiveStream::from(info).replicas())))
+            }
+            Ok(None) => Ok(None),
+            Err(error) if self.is_silent(&error) || self.is_electing(&error) => Ok(None),
             Err(error) => Err(LogError::from(error).into()),
         }
     }
 
-    async fn ask_live(&self, patience: Duration) -> Result<Option<LiveStream>, LogError> {
-        let endpoint = format!("STREAM.INFO.{}", self.stream);
-        match self.connection.api_get::<Info>(&endpoint, patience).await {
-            Ok(info) => Ok(Some(info.into())),
+    async fn ask(&self, patience: Duration) -> Result<Option<Info>, ApiError> {
+        match self.connection.api_get(&format!("STREAM.INFO.{}", self.stream), patience).await {
             Err(error) if error.err_code() == code::STREAM_NOT_FOUND => Ok(None),
-            Err(error) => Err(error.into()),
+            answered => answered.map(Some),
         }
+    }
+
+    /// Nobody of the cluster has answered, and the connection holds.
+    fn is_silent(&self, error: &ApiError) -> bool {
+        let is_unanswered = matches!(error, ApiError::Failed(LogError::Unreachable { .. }));
+        is_unanswered && self.is_clustered() && self.connection.is_open()
+    }
+
+    /// The cluster has no leader for the stream, or the word of the new one is not everywhere yet.
+    fn is_electing(&self, error: &ApiError) -> bool {
+        let is_unheard = matches!(error, ApiError::Failed(LogError::NoResponders { .. }));
+        self.is_clustered() && (is_unheard || error.err_code() == code::TEMPORARILY_UNAVAILABLE)
     }
 
     pub(super) async fn room(&self) -> Result<Room, Failure> {
@@ -272,22 +289,23 @@ impl Server {
     }
 
     /// The stream whose name is listed. In a cluster, a restore that was cut shows nothing but its name for a while: INFO
-    /// says that there is no stream, or nothing at all.
+    /// says that there is no stream, or that it has no leader, or nothing at all.
     pub(super) async fn live_within(
         &self,
         subject: &str,
         patience: Duration,
     ) -> Result<Option<LiveStream>, Failure> {
-        let deadline = Instant::now() + patience;
+        let begun = Instant::now();
         loop {
-            match self.ask_live(GLANCE).await {
-                Ok(Some(live)) => return Ok(Some(live)),
+            match self.ask(GLANCE).await {
+                Ok(Some(info)) => return Ok(Some(info.into())),
                 Ok(None) if !self.names(subject).await?.contains(&self.stream) => return Ok(None),
                 Ok(None) => {}
-                Err(LogError::Unreachable { .. }) if self.is_clustered() && self.connection.is_open() => {}
-                Err(error) => return Err(error.into()),
+                Err(error) if self.is_silent(&error) => {}
+                Err(error) if self.is_electing(&error) && begun.elapsed() < ELECTION => {}
+                Err(error) => return Err(LogError::from(error).into()),
             }
-            if Instant::now() >= deadline {
+            if begun.elapsed() >= patience {
                 return Err(self.name_without_stream(patience));
             }
             tokio::time::sleep(Duration::from_millis(500)).await;

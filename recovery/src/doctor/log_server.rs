@@ -70,7 +70,8 @@ async fn examine_on(connection: &Connection, site: &Site) -> (Vec<Check>, LogFac
     match &looked.info {
         Ok(info) => {
             checks.push(settings::examine(info, &site.stream));
-            checks.push(stream::replicas(info, &site.replicas));
+            let settled = stream::settled(connection, &site.stream, info).await;
+            checks.push(stream::replicas(&settled, &site.replicas));
             checks.push(stream::power_loss(info, connection.server().version, site.flush));
         }
         Err(_) => {

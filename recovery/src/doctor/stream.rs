@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use trstctl_formats::{Class, Failure};
 use trstctl_ledger::log::stream::{StreamInfo, StreamState};
 use trstctl_ledger::log::{LogError, Mark};
@@ -16,6 +17,8 @@ use crate::words;
 
 /// The server's `sync_interval` where nobody sets it.
 const DEFAULT_SYNC: Duration = Duration::from_secs(120);
+/// A replica that is behind for so long is told.
+const CATCH_UP: Duration = Duration::from_secs(4);
 /// Longest name of another stream that is shown.
 const SHOWN_STREAMS: usize = 3;
 
@@ -32,13 +35,34 @@ pub(super) async fn look(connection: &Connection, site: &Site) -> Looked {
     let answer = ask(connection, &site.stream).await;
     let after = (site.clock)();
     let server_time = answer.as_ref().ok().and_then(|answer| time_of(answer.get("ts")?.as_str()?));
-    let info = answer.and_then(|answer| {
-        serde_json::from_value(answer).map_err(|error| {
-            let message = format!("what the server says of the stream cannot be read: {error}");
-            Failure::new(Class::Refused, message, "Check that the NATS server's version is supported.")
-        })
-    });
-    Looked { info, server_time, before, after }
+    Looked { info: answer.and_then(read), server_time, before, after }
+}
+
+fn read(answer: Value) -> Result<StreamInfo, Failure> {
+    serde_json::from_value(answer).map_err(|error| {
+        let message = format!("what the server says of the stream cannot be read: {error}");
+        Failure::new(Class::Refused, message, "Check that the NATS server's version is supported.")
+    })
+}
+
+/// Looked at again until no replica is behind: where events arrive, one is for a moment, again and again.
+pub(super) async fn settled(connection: &Connection, stream: &str, info: &StreamInfo) -> StreamInfo {
+    let look = async || ask(connection, stream).await.and_then(read).ok();
+    settled_by(look, info.clone()).await
+}
+
+async fn settled_by(look: impl AsyncFn() -> Option<StreamInfo>, mut info: StreamInfo) -> StreamInfo {
+    let end = Instant::now() + CATCH_UP;
+    while is_behind(&info) && Instant::now() < end {
+        tokio::time::sleep(CATCH_UP / 20).await;
+        info = look().await.unwrap_or(info);
+    }
+    info
+}
+
+fn is_behind(info: &StreamInfo) -> bool {
+    let mut replicas = info.cluster.iter().flat_map(|cluster| &cluster.replicas);
+    replicas.any(|replica| !replica.current && !replica.offline)
 }
 
 async fn ask(connection: &Connection, stream: &str) -> Result<Value, Failure> {
@@ -194,6 +218,8 @@ pub(super) async fn others(connection: &Connection, stream: &str) -> Check {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use trstctl_ledger::log::stream::{ClusterInfo, Replica};
 
     use super::super::State;
@@ -217,6 +243,20 @@ mod tests {
         assert_eq!(state(&info(2, vec![follower(true, true)]), 2), State::Problem);
         let behind = replicas(&info(2, vec![follower(false, false)]), &Ok(2));
         assert!(behind.state == State::Problem && behind.found.contains("7 operations"), "{behind:?}");
+    }
+
+    #[tokio::test]
+    async fn a_replica_that_is_behind_for_a_moment_is_looked_at_again_and_one_that_is_gone_is_not() {
+        let looks = Cell::new(0);
+        let look = async || {
+            looks.set(looks.get() + 1);
+            // The second question has no answer.
+            (looks.get() != 2).then(|| info(2, vec![follower(looks.get() > 2, false)]))
+        };
+        let settled = settled_by(look, info(2, vec![follower(false, false)])).await;
+        assert_eq!((replicas(&settled, &Ok(2)).state, looks.get()), (State::Ok, 3));
+        settled_by(look, info(2, vec![follower(false, true)])).await;
+        assert_eq!(looks.get(), 3);
     }
 
     #[test]
