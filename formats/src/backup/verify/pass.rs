@@ -73,9 +73,10 @@ impl Stop {
     }
 }
 
-/// The threads of a pass.
+/// The threads of a pass. All are joined: a scope alone does not wait for what a thread gives back at its very end.
 struct Threads<'scope> {
     hashers: Hashers<'scope>,
+    parsers: Vec<ScopedJoinHandle<'scope, ()>>,
     findings: ScopedJoinHandle<'scope, Findings>,
 }
 
@@ -137,16 +138,18 @@ impl<'scope> Threads<'scope> {
         let (jobs, waiting) = sync_channel(QUEUED_BLOCKS);
         let (facts, found) = sync_channel(QUEUED_BLOCKS);
         let waiting = Arc::new(Mutex::new(waiting));
-        for _ in 0..parsers() {
+        let parser = |_| {
             let (waiting, facts) = (Arc::clone(&waiting), facts.clone());
-            scope.spawn(move || parse(version, &waiting, &facts));
-        }
+            scope.spawn(move || parse(version, &waiting, &facts))
+        };
+        let parsers = (0..parsers()).map(parser).collect();
         let findings = scope.spawn(move || fold(findings, &found));
-        (Self { hashers, findings }, Feed { hashers: blocks, jobs, facts, sent: 0 })
+        (Self { hashers, parsers, findings }, Feed { hashers: blocks, jobs, facts, sent: 0 })
     }
 
     fn join(self) -> (Digest, Option<Mac>, Findings) {
         let (sha256, mac) = self.hashers.join();
+        self.parsers.into_iter().for_each(joined);
         (sha256, mac, joined(self.findings))
     }
 }
