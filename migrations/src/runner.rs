@@ -17,7 +17,7 @@ const LOCK_WAIT: &str = "60s";
 /// How long making roles and a rehearsal wait for any other lock: whoever queues behind them must not wait longer.
 const STATEMENT_LOCK_WAIT: &str = "5s";
 /// How long a killed rebuild may still hold its lock.
-const REBUILD_LOCK_WAIT: &str = "5s";
+const REBUILD_LOCK_WAIT: &str = "15s";
 /// SQLSTATE of a lock that was not given in time.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
 

@@ -16,6 +16,8 @@ use crate::wire::{ApiError, Connection, code};
 
 /// Longest wait for an answer about a stream.
 pub const DEADLINE: Duration = Duration::from_secs(10);
+/// Longest wait until a stream is made, changed or gone: that waits for every replica.
+pub const CHANGE: Duration = Duration::from_secs(30);
 /// A list of more deleted sequences than this is not asked for: the server writes it in one answer, eight bytes and more
 /// for each, and ends connections that have 64 MiB waiting.
 pub(super) const LONGEST_LIST: u64 = 3_000_000;
@@ -222,7 +224,7 @@ impl<'a> StreamRequests<'a> {
     /// # Errors
     /// When the server refuses it.
     pub async fn create(self, config: &Map<String, Value>) -> Result<StreamInfo, ApiError> {
-        self.connection.api(&format!("STREAM.CREATE.{}", self.stream), config, DEADLINE).await
+        self.connection.api(&format!("STREAM.CREATE.{}", self.stream), config, CHANGE).await
     }
 
     /// Changes the configuration.
@@ -230,7 +232,7 @@ impl<'a> StreamRequests<'a> {
     /// # Errors
     /// When the server refuses it.
     pub async fn update(self, config: &Map<String, Value>) -> Result<StreamInfo, ApiError> {
-        self.connection.api(&format!("STREAM.UPDATE.{}", self.stream), config, DEADLINE).await
+        self.connection.api(&format!("STREAM.UPDATE.{}", self.stream), config, CHANGE).await
     }
 
     /// Deletes the stream with all its messages.
@@ -238,7 +240,7 @@ impl<'a> StreamRequests<'a> {
     /// # Errors
     /// When the server refuses it.
     pub async fn delete(self) -> Result<(), ApiError> {
-        self.connection.api_get::<Done>(&format!("STREAM.DELETE.{}", self.stream), DEADLINE).await.map(|_| ())
+        self.connection.api_get::<Done>(&format!("STREAM.DELETE.{}", self.stream), CHANGE).await.map(|_| ())
     }
 }
 

@@ -23,8 +23,9 @@ use super::swap::{self, Dropped, Position};
 use crate::log::EventLog;
 use crate::projection::{ModelDigest, Table};
 
-/// How often, and after which pauses, the rebuild lock is tried: for five seconds.
-const LOCK_ATTEMPTS: u32 = 25;
+/// How often, and after which pauses, the rebuild lock is tried: for fifteen seconds, within which the server has noticed that a
+/// killed rebuild is gone.
+const LOCK_ATTEMPTS: u32 = 75;
 const LOCK_PAUSE: Duration = Duration::from_millis(200);
 
 /// How to rebuild.

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use trstctl_formats::{Class, Failure};
 
 use super::replicas::Cluster;
+use crate::log::stream::CHANGE;
 use crate::log::{LogError, Mark, StreamConfig};
 use crate::wire::{ApiError, Connection, code};
 
@@ -17,8 +18,6 @@ pub(super) const ANSWER: Duration = Duration::from_secs(10);
 const GLANCE: Duration = Duration::from_secs(5);
 /// Longest wait for a leader that is being elected.
 const ELECTION: Duration = Duration::from_secs(10);
-/// Creating and deleting wait for every replica.
-const CHANGE: Duration = Duration::from_secs(30);
 
 /// A stream as its leader describes it.
 #[derive(Clone, Debug)]
