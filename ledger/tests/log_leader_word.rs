@@ -26,17 +26,24 @@ struct Script {
     delivered: Vec<Vec<u64>>,
     /// Codes that the requests for a consumer are refused with; 0 for none.
     refused: Vec<u32>,
+    /// The same of the questions for one message.
+    refused_questions: Vec<u32>,
 }
 
 struct Scripted {
     script: Script,
     infos: usize,
     requests: usize,
+    questions: usize,
     consumers: Vec<u64>,
 }
 
 fn entry<T: Clone + Default>(list: &[T], index: usize) -> T {
     list.get(index).or(list.last()).cloned().unwrap_or_default()
+}
+
+fn refusal(code: u32) -> Value {
+    json!({"error": {"code": 503, "err_code": code, "description": "refused"}})
 }
 
 impl Scripted {
@@ -81,6 +88,11 @@ impl Scripted {
         if api.starts_with("STREAM.INFO.") {
             one(self.info(&body))
         } else if api.starts_with("STREAM.MSG.GET.") {
+            let code = entry(&self.script.refused_questions, self.questions);
+            self.questions += 1;
+            if code != 0 {
+                return one(refusal(code));
+            }
             match self.script.stored.contains(&body["seq"].as_u64().unwrap()) {
                 true => one(json!({"message": {"seq": body["seq"]}})),
                 false => {
@@ -91,7 +103,7 @@ impl Scripted {
             let code = entry(&self.script.refused, self.requests);
             self.requests += 1;
             if code != 0 {
-                return one(json!({"error": {"code": 503, "err_code": code, "description": "refused"}}));
+                return one(refusal(code));
             }
             self.consumers.push(body["config"]["opt_start_seq"].as_u64().unwrap());
             one(json!({"name": format!("c{}", self.consumers.len() - 1), "num_pending": 7}))
@@ -161,7 +173,8 @@ async fn read(script: Script, through: u64) -> Reading {
 async fn read_and_count(script: Script, through: u64) -> (Reading, usize) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("nats://{}", listener.local_addr().unwrap());
-    let scripted = Arc::new(Mutex::new(Scripted { script, infos: 0, requests: 0, consumers: Vec::new() }));
+    let scripted =
+        Arc::new(Mutex::new(Scripted { script, infos: 0, requests: 0, questions: 0, consumers: Vec::new() }));
     let served = Arc::clone(&scripted);
     let server = tokio::spawn(async move {
         while let Ok((socket, _)) = listener.accept().await {
@@ -289,6 +302,16 @@ async fn a_server_that_gives_up_jetstream_while_it_is_read_is_left_for_another()
         let script = Script { stored, last: 3, delivered, refused: vec![code, 0], ..Script::default() };
         assert_eq!(read(script, 3).await.unwrap(), (vec![1, 2, 3], vec![]));
     }
+    // A gap that the list leaves out.
+    let (gapped, delivered) = (vec![1, 3], vec![vec![1, 3]]);
+    let script = Script {
+        stored: gapped,
+        last: 3,
+        delivered,
+        refused_questions: vec![10_039, 0],
+        ..Script::default()
+    };
+    assert_eq!(read(script, 3).await.unwrap(), (vec![1, 3], vec![(2, 2)]));
     let script = Script { stored, last: 3, refused: vec![10_039], ..Script::default() };
     match read(script, 3).await {
         Err(LogError::Refused { reason, .. }) => assert!(reason.contains("10039"), "{reason}"),

@@ -191,10 +191,9 @@ async fn a_server_that_says_nothing_is_given_up_in_time() {
         connect_timeout: Some(Duration::from_millis(200)),
         ..ConnectOptions::new(format!("nats://{}", silent.local_addr().unwrap()))
     };
-    let begun = Instant::now();
-    let error = connect(options).await.map(|_| ()).unwrap_err();
-    assert_eq!(Failure::from(error).class, Class::Unreachable);
-    assert!(begun.elapsed() < SOON);
+    let failure = Failure::from(connect(options).await.map(|_| ()).unwrap_err());
+    assert_eq!(failure.class, Class::Unreachable);
+    assert!(failure.message.contains("no connection within 0.2 s"), "{failure}");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@
 mod algorithm;
 mod allow;
 pub mod args;
+mod arrival;
 mod export;
 mod floor;
 #[doc(hidden)]

@@ -15,6 +15,7 @@ use trstctl_signer_protocol::v1::signer_server::SignerServer;
 
 use crate::Fault;
 use crate::args::Serve;
+use crate::arrival::Arrivals;
 use crate::hardening;
 use crate::kek_file;
 use crate::keyring::{Keyring, Opening};
@@ -39,8 +40,11 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// What a call may send before it is read, in bytes: one that waits for its turn holds no more.
 const WINDOW_BYTES: u32 = 128 << 10;
 
-/// The same of a connection: one call that waits leaves room for the others.
-const CONNECTION_WINDOW_BYTES: u32 = 2 * WINDOW_BYTES;
+/// The same of a connection: as many as may wait leave room for the others. The others are read at once.
+const CONNECTION_WINDOW_BYTES: u32 = (turns::PLACES as u32 + 1) * WINDOW_BYTES;
+
+/// Messages of this service that have begun and not arrived, of all connections: what has arrived of them is held, at most 256 MiB.
+const MAX_ARRIVING: usize = 4096;
 
 /// Calls at once on one connection: as many as clients begin before they have read how many they may (RFC 9113, 6.5.2 recommends
 /// no fewer). One more would be refused without a word of ours, however busy the signer is.
@@ -112,6 +116,7 @@ async fn answer(socket: &Socket, allowed: Allowed, service: Service, writer: Wri
     let crls =
         CrlSignerServer::from_arc(Arc::clone(&service)).max_decoding_message_size(MAX_CRL_MESSAGE_BYTES);
     let service = SignerServer::from_arc(service).max_decoding_message_size(MAX_REQUEST_BYTES);
+    let (crls, service) = (Arrivals::new(crls, turns::AT_ONCE), Arrivals::new(service, MAX_ARRIVING));
     let server = Server::builder()
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .initial_stream_window_size(WINDOW_BYTES)

@@ -2,8 +2,8 @@
 //! times over while it is read, checked and signed.
 //!
 //! Who waits holds no more than what its stream's window lets in. A call that comes when enough wait, or waits too long, is told
-//! to come again; one whose message does not arrive holds its turn no longer than others can wait for it. What arrived is checked and
-//! signed, however long a slow processor takes.
+//! to come again. From its turn on a call's message has the time that any has to arrive ([`crate::arrival`]), which is less than others
+//! wait; what arrived is checked and signed, however long a slow processor takes.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use http_body::{Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::timeout;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Bytes, Service, http};
@@ -25,12 +25,10 @@ use crate::service::unavailable;
 pub const AT_ONCE: usize = 2;
 
 /// Calls that have a turn, wait for one, or whose answer is not taken yet.
-const PLACES: usize = 18;
+pub const PLACES: usize = 18;
 
-/// A call waits so long for its turn, and its message has so long to arrive from then on: a client that sends a part of it and no more
-/// stops others no longer.
+/// A call waits so long for its turn.
 const WAIT: Duration = Duration::from_secs(20);
-const ARRIVAL: Duration = Duration::from_secs(10);
 
 /// A service whose calls take turns.
 #[derive(Clone)]
@@ -96,40 +94,9 @@ where
     let Ok(Ok(_turn)) = waited else {
         return Err(unavailable(format!("no turn came in {} seconds: try again", WAIT.as_secs())));
     };
-    let request = request.map(|body| Body::new(Arriving { body, until: Box::pin(sleep(ARRIVAL)) }));
     match inner.call(request).await {
         Ok(response) => Ok(response.map(|body| Body::new(InPlace { body, _place: place }))),
         Err(never) => match never {},
-    }
-}
-
-/// A message that must be here in time.
-struct Arriving {
-    body: Body,
-    until: Pin<Box<Sleep>>,
-}
-
-impl http_body::Body for Arriving {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
-            return Poll::Ready(frame);
-        }
-        let late = || unavailable(format!("the message did not arrive in {} seconds", ARRIVAL.as_secs()));
-        self.until.as_mut().poll(cx).map(|()| Some(Err(late())))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

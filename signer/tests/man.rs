@@ -24,8 +24,8 @@ const USER: &str = "Root may start the signer with --user: it becomes that user 
 The key store, the KEK file and, where it is there already, the folder of the socket must be that user's; a folder of the socket that is missing is made for it, where \
 that of the user could not (in /run). What the user may not do is said by name, and the signer does not start.";
 
-const LIMITS: &str = "A request has at most 64 KiB, one about a CRL 8 MiB; two of these are read and signed at once, sixteen more may wait, 20 seconds long, and each message has 10 seconds \
-from its turn on to arrive. Who is refused by this is told to come again (unavailable). 256 connections are served at once, and 256 more may be about to greet; who is silent holds \
+const LIMITS: &str = "A request has at most 64 KiB, one about a CRL 8 MiB; two of these are read and signed at once, and sixteen more may wait, 20 seconds long. \
+A message has 10 seconds to arrive, one about a CRL from its turn on; 4096 others may be arriving. Who is refused by this is told to come again (unavailable). 256 connections are served at once, and 256 more may be about to greet; who is silent holds \
 none of these places. When a fault ends the thread that writes the journal, the signer says so, stops, and exits with 1.";
 
 const HARDENING: &str = "The signer gives up what it does not need: no core file, no debugger, no new privileges; files outside the key store, programs, TCP (Landlock); and any \

@@ -109,6 +109,7 @@ fn server_that_is_read_only_is_refused_and_goes_on_when_it_is_not() {
 #[test]
 fn timeouts_that_the_server_sets_end_none_of_our_statements() {
     let own = Own::with(&[]);
+    // Long enough for a session's first statement, which lifts them, also on a busy machine.
     for setting in
         ["statement_timeout = '30ms'", "idle_in_transaction_session_timeout = '30ms'", "lock_timeout = '5s'"]
     {

@@ -67,6 +67,8 @@ fn killed_backup_leaves_no_file_or_a_whole_one() {
         assert_same_backup(&site.path("a.jsonl"), &site.path("b.jsonl"));
         std::fs::remove_file(site.path("b.jsonl")).unwrap();
     }
+    site.dr(&["backup", "--output", "b.jsonl"]).succeed();
+    assert_eq!(site.partial_files(), Vec::<String>::new());
 }
 
 #[test]

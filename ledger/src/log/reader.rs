@@ -1,7 +1,8 @@
 //! Reads a range of the log completely, or fails and names what is missing.
 //!
 //! The consumer hands out what it has; what it skips is believed to be deleted only on the word of the stream's leader:
-//! 1. Before reading, the leader lists its deleted sequences. What it lists must not be delivered.
+//! 1. Before reading, the leader lists its deleted sequences. What it lists must not be delivered: a replica that is behind with
+//!    deletions may do so for a moment, and another consumer begins at that sequence.
 //! 2. A sequence that was skipped must be on that list, below the stream's first, or be denied by STREAM.MSG.GET; otherwise
 //!    the replica that serves the consumer lags or is damaged, and another consumer begins at that sequence.
 //! 3. The end is reached when the last sequence was delivered or accounted for as in 2, never because the consumer says that
@@ -388,5 +389,6 @@ fn unlisted(info: &StreamInfo, first: u64, last: u64) -> Vec<(u64, u64)> {
 }
 
 async fn has_message(connection: &Connection, stream: &str, sequence: u64) -> Result<(u64, bool), Trouble> {
-    Ok((sequence, StreamRequests::new(connection, stream)?.has_message(sequence).await?))
+    let asked = StreamRequests::new(connection, stream)?.has_message(sequence).await;
+    Ok((sequence, asked.map_err(|error| Trouble::about_served_stream(stream, error))?))
 }

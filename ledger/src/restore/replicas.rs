@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use trstctl_formats::{Class, Failure};
 
 use super::Progress;
-use super::server::Server;
+use super::server::{Server, Sight};
 
 /// Longest wait without any replica coming nearer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -59,13 +59,13 @@ impl Cluster {
     }
 
     /// There is a leader, more than half of all replicas have what it has, and the others are down. Before the cluster has
-    /// assigned the stream, a server speaks of itself alone.
-    fn is_safe(&self, replicas: u64) -> bool {
+    /// assigned the stream, a server speaks of itself alone; where one is being replaced, there may be more.
+    fn is_safe(&self, wanted: u64) -> bool {
         let current = self.others().iter().filter(|replica| replica.has_all()).count();
         let down = self.others().iter().filter(|replica| replica.is_down()).count();
         let is_led =
             self.others().is_empty() || self.leader.as_ref().is_some_and(|leader| !leader.is_empty());
-        let are_all_shown = self.others().len() as u64 + 1 == replicas;
+        let are_all_shown = self.others().len() as u64 + 1 >= wanted;
         is_led
             && are_all_shown
             && (current + 1) * 2 > self.others().len() + 1
@@ -94,19 +94,29 @@ pub(super) async fn wait_for_majority(
         return Ok(());
     }
     let mut least_lag = u64::MAX;
-    let mut deadline = Instant::now() + PATIENCE;
-    let mut looks = 0;
+    let (mut nearer, mut shown) = (Instant::now(), Instant::now());
+    let (mut looks, mut leader) = (0, None);
     while looks < LOOKS {
-        let (cluster, replicas) = shown(server).await?;
-        looks = if cluster.is_safe(replicas) { looks + 1 } else { 0 };
-        if cluster.lag() < least_lag {
-            least_lag = cluster.lag();
-            deadline = Instant::now() + PATIENCE;
+        match server.cluster().await? {
+            Sight::Shown { cluster, wanted } => {
+                shown = Instant::now();
+                // A new leader is not believed for what the old one said.
+                let is_as_before = looks == 0 || cluster.leader == leader;
+                looks = if cluster.is_safe(wanted) && is_as_before { looks + 1 } else { 0 };
+                leader.clone_from(&cluster.leader);
+                if cluster.lag() < least_lag {
+                    (least_lag, nearer) = (cluster.lag(), shown);
+                }
+                if looks == 0 && nearer.elapsed() > PATIENCE {
+                    return Err(on_one_server(&server.stream, &cluster, wanted));
+                }
+                progress.report(messages.saturating_sub(cluster.lag()));
+            }
+            Sight::Hidden(why) if shown.elapsed() > UNSEEN => {
+                return Err(why.unwrap_or_else(|| not_shown(&server.stream)));
+            }
+            Sight::Hidden(_) => looks = 0,
         }
-        if looks == 0 && Instant::now() > deadline {
-            return Err(on_one_server(&server.stream, &cluster));
-        }
-        progress.report(messages.saturating_sub(cluster.lag()));
         tokio::time::sleep(POLL).await;
     }
     Ok(())
@@ -114,29 +124,27 @@ pub(super) async fn wait_for_majority(
 
 /// The cluster may not show the stream for a moment after the archive. On 2.9, deleting what an earlier run had begun may
 /// also come late and take the new stream along: then it never does.
-async fn shown(server: &Server) -> Result<(Cluster, u64), Failure> {
-    let deadline = Instant::now() + UNSEEN;
-    loop {
-        if let Some(shown) = server.cluster().await? {
-            return Ok(shown);
-        }
-        if Instant::now() > deadline {
-            return Err(Failure::new(
-                Class::Unreachable,
-                format!("the cluster took the archive of {} and does not show the stream", server.stream),
-                "Run the same command again.",
-            ));
-        }
-        tokio::time::sleep(POLL).await;
-    }
+fn not_shown(stream: &str) -> Failure {
+    let message = format!("the cluster does not show {stream}, which was restored just now");
+    Failure::new(Class::Unreachable, message, "Run the same command again.")
 }
 
-fn on_one_server(stream: &str, cluster: &Cluster) -> Failure {
-    Failure::new(
-        Class::Unreachable,
-        format!("{stream} is restored on one server of its cluster only; behind: {}", cluster.behind()),
-        "The stream keeps its mark. Bring these servers back, then run the same command again.",
-    )
+fn on_one_server(stream: &str, cluster: &Cluster, wanted: u64) -> Failure {
+    let shown = cluster.others().len() as u64 + 1;
+    let (what, to_do) = if shown < wanted {
+        (
+            format!("the cluster shows {shown} of {wanted} replicas of {stream}"),
+            "Bring the missing servers back",
+        )
+    } else {
+        let behind = cluster.behind();
+        (
+            format!("{stream} is restored on one server of its cluster only; behind: {behind}"),
+            "Bring these servers back",
+        )
+    };
+    let hint = format!("The stream keeps its mark. {to_do}, then run the same command again.");
+    Failure::new(Class::Unreachable, what, hint)
 }
 
 #[cfg(test)]
@@ -155,6 +163,7 @@ mod tests {
         let offline = r#"{"name":"d","current":false,"offline":true}"#;
         let silent = r#"{"name":"e","current":true,"active":5000000000}"#;
         assert!(three("").is_safe(1) && !safe("") && !safe(current));
+        assert!(three(&format!("{current},{current},{current}")).is_safe(3));
         assert!(safe(&format!("{current},{current}")) && safe(&format!("{current},{offline}")));
         assert!(safe(&format!("{current},{silent}")) && !safe(&format!("{silent},{offline}")));
         assert!(

@@ -142,6 +142,14 @@ impl Account {
     }
 }
 
+/// What a cluster shows of a stream.
+pub(super) enum Sight {
+    /// Its replicas, and how many there are to be.
+    Shown { cluster: Cluster, wanted: u64 },
+    /// Nothing yet, as for a moment after an archive; or nothing just now, and why.
+    Hidden(Option<Failure>),
+}
+
 /// Requests about one stream.
 #[derive(Clone)]
 pub(super) struct Server {
@@ -186,16 +194,17 @@ impl Server {
         Ok(info.map(LiveStream::from))
     }
 
-    /// Its replicas, and how many of these there are to be; `None` while the cluster does not show the stream, as for a moment
-    /// after an archive, or has no leader for it.
-    pub(super) async fn cluster(&self) -> Result<Option<(Cluster, u64)>, Failure> {
+    /// Its replicas.
+    pub(super) async fn cluster(&self) -> Result<Sight, Failure> {
         match self.ask(ANSWER).await {
             Ok(Some(mut info)) => {
                 let cluster = std::mem::take(&mut info.cluster);
-                Ok(Some((cluster, LiveStream::from(info).replicas())))
+                Ok(Sight::Shown { cluster, wanted: LiveStream::from(info).replicas() })
             }
-            Ok(None) => Ok(None),
-            Err(error) if self.is_silent(&error) || self.is_electing(&error) => Ok(None),
+            Ok(None) => Ok(Sight::Hidden(None)),
+            Err(error) if self.is_silent(&error) || self.is_electing(&error) => {
+                Ok(Sight::Hidden(Some(LogError::from(error).into())))
+            }
             Err(error) => Err(LogError::from(error).into()),
         }
     }

@@ -129,7 +129,7 @@ async fn readers_during_rebuilds_see_the_old_model_or_the_new_and_are_never_bloc
         async move {
             let client = client(&dsn).await;
             // The bound of 100 ms is measured on a quiet machine; here no lock may be waited out.
-            client.batch_execute("SET lock_timeout = '500ms'").await.unwrap();
+            client.batch_execute("SET lock_timeout = '1s'").await.unwrap();
             // One statement that needs both tables, so that a half-swapped model would show.
             let sql = "SELECT (SELECT count(*) FROM read_model.identity_transitions),
                               (SELECT sequence FROM public.projection_checkpoint)";

@@ -220,6 +220,10 @@ fn not_connected(error: &ConnectError) -> Failure {
             );
             unreachable(socket, "this user may not open the socket", hint)
         }
+        io::ErrorKind::WouldBlock => {
+            let hint = "Run the same command again; if it stays, look at what keeps the signer busy, and at who connects to it.";
+            unreachable(socket, "more clients wait than the signer has accepted", hint.to_owned())
+        }
         io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => hung_up(socket, &cause.to_string()),
         _ => unreachable(socket, &cause.to_string(), start),
     }

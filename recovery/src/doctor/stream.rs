@@ -19,6 +19,8 @@ use crate::words;
 const DEFAULT_SYNC: Duration = Duration::from_secs(120);
 /// A replica that is behind for so long is told.
 const CATCH_UP: Duration = Duration::from_secs(4);
+/// It is looked at so often.
+const LOOK: Duration = Duration::from_millis(200);
 /// Longest name of another stream that is shown.
 const SHOWN_STREAMS: usize = 3;
 
@@ -48,13 +50,17 @@ fn read(answer: Value) -> Result<StreamInfo, Failure> {
 /// Looked at again until no replica is behind: where events arrive, one is for a moment, again and again.
 pub(super) async fn settled(connection: &Connection, stream: &str, info: &StreamInfo) -> StreamInfo {
     let look = async || ask(connection, stream).await.and_then(read).ok();
-    settled_by(look, info.clone()).await
+    settled_by(look, info.clone(), CATCH_UP).await
 }
 
-async fn settled_by(look: impl AsyncFn() -> Option<StreamInfo>, mut info: StreamInfo) -> StreamInfo {
-    let end = Instant::now() + CATCH_UP;
+async fn settled_by(
+    look: impl AsyncFn() -> Option<StreamInfo>,
+    mut info: StreamInfo,
+    within: Duration,
+) -> StreamInfo {
+    let end = Instant::now() + within;
     while is_behind(&info) && Instant::now() < end {
-        tokio::time::sleep(CATCH_UP / 20).await;
+        tokio::time::sleep(LOOK).await;
         info = look().await.unwrap_or(info);
     }
     info
@@ -231,6 +237,8 @@ mod tests {
         StreamInfo { config, cluster, ..StreamInfo::default() }
     }
 
+    const MINUTE: Duration = Duration::from_secs(60);
+
     fn follower(current: bool, offline: bool) -> Replica {
         Replica { name: "b".into(), current, offline, lag: 7 }
     }
@@ -253,9 +261,9 @@ mod tests {
             // The second question has no answer.
             (looks.get() != 2).then(|| info(2, vec![follower(looks.get() > 2, false)]))
         };
-        let settled = settled_by(look, info(2, vec![follower(false, false)])).await;
+        let settled = settled_by(look, info(2, vec![follower(false, false)]), MINUTE).await;
         assert_eq!((replicas(&settled, &Ok(2)).state, looks.get()), (State::Ok, 3));
-        settled_by(look, info(2, vec![follower(false, true)])).await;
+        settled_by(look, info(2, vec![follower(false, true)]), MINUTE).await;
         assert_eq!(looks.get(), 3);
     }
 
