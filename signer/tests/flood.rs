@@ -12,7 +12,6 @@ use h2::SendStream;
 use h2::client::{ResponseFuture, SendRequest};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 use support::{Signer, Site, id, refusal};
-use tokio::task::JoinHandle;
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::codegen::{Bytes, http};
@@ -34,7 +33,7 @@ const MAX_MEMORY_KIB: u64 = 128 << 10;
 const CRLS: usize = 40;
 
 /// Whoever stands behind another that is silent, or sends nothing more, waits longer.
-const A_WAIT: Duration = Duration::from_secs(9);
+const A_WAIT: Duration = Duration::from_secs(5);
 
 /// Many more connections than are served, or may be.
 const CONNECTIONS: u64 = 10_000;
@@ -122,11 +121,13 @@ async fn a_message_over_the_limit_is_refused_and_the_connection_goes_on() {
 }
 
 /// A client that begins as many calls as gRPC's do in Go and Rust, before it has read how many it may.
-async fn hasty_client(signer: &Signer) -> (SendRequest<Bytes>, JoinHandle<Result<(), h2::Error>>) {
+async fn hasty_client(signer: &Signer) -> SendRequest<Bytes> {
     let socket = tokio::net::UnixStream::connect(&signer.socket).await.unwrap();
     let builder = h2::client::Builder::new().initial_max_send_streams(100).handshake(socket).await;
     let (sender, connection) = builder.unwrap();
-    (sender, tokio::spawn(connection))
+    // It ends with the test's runtime.
+    drop(tokio::spawn(connection));
+    sender
 }
 
 /// Begins to ask for Health; the message is to follow.
@@ -146,6 +147,20 @@ async fn let_all_be_written() {
     }
 }
 
+/// What a hasty client begins while the signer stands still: all of it is there when that goes on.
+async fn begun_at_once<T>(
+    signer: &Signer,
+    begin: impl FnOnce(&mut SendRequest<Bytes>) -> T,
+) -> (T, SendRequest<Bytes>) {
+    let pid = Pid::from_child(&signer.child);
+    kill_process(pid, Signal::STOP).unwrap();
+    let mut sender = hasty_client(signer).await;
+    let calls = begin(&mut sender);
+    let_all_be_written().await;
+    kill_process(pid, Signal::CONT).unwrap();
+    (calls, sender)
+}
+
 /// Sends the message, which is empty, and takes the answer.
 async fn answered((answer, mut body): (ResponseFuture, SendStream<Bytes>)) {
     body.send_data(Bytes::from_static(&[0; 5]), true).unwrap();
@@ -157,51 +172,38 @@ async fn answered((answer, mut body): (ResponseFuture, SendStream<Bytes>)) {
 async fn a_hundred_calls_begun_before_the_settings_are_read_are_all_answered() {
     let site = Site::new();
     let signer = site.start("a").await;
-    let pid = Pid::from_child(&signer.child);
-    // It says nothing meanwhile, and no call can end before its message is sent.
-    kill_process(pid, Signal::STOP).unwrap();
-    let (mut sender, connection) = hasty_client(&signer).await;
-    let calls: Vec<_> = (0..100).map(|_| begun(&mut sender)).collect();
-    let_all_be_written().await;
-    kill_process(pid, Signal::CONT).unwrap();
+    // No call can end before its message is sent.
+    let begin = |sender: &mut SendRequest<Bytes>| (0..100).map(|_| begun(sender)).collect::<Vec<_>>();
+    let (calls, _sender) = begun_at_once(&signer, begin).await;
     for call in calls {
         answered(call).await;
     }
-    connection.abort();
 }
 
 #[tokio::test]
 async fn a_client_that_gives_up_its_calls_while_the_signer_stands_still_keeps_its_connection() {
     let site = Site::new();
     let signer = site.start("a").await;
-    let pid = Pid::from_child(&signer.child);
-    kill_process(pid, Signal::STOP).unwrap();
-    let (mut sender, connection) = hasty_client(&signer).await;
-    for _ in 0..100 {
-        let (_, mut body) = begun(&mut sender);
-        body.send_reset(h2::Reason::CANCEL);
-    }
-    let_all_be_written().await;
-    kill_process(pid, Signal::CONT).unwrap();
-    let mut sender = sender.ready().await.unwrap();
-    answered(begun(&mut sender)).await;
-    connection.abort();
+    let give_up = |sender: &mut SendRequest<Bytes>| {
+        (0..100).for_each(|_| begun(sender).1.send_reset(h2::Reason::CANCEL));
+    };
+    let ((), sender) = begun_at_once(&signer, give_up).await;
+    answered(begun(&mut sender.ready().await.unwrap())).await;
 }
 
 #[tokio::test]
 async fn messages_that_do_not_arrive_are_bounded_in_number_and_time() {
     let site = Site::new();
     let signer = site.start("a").await;
-    let (mut calls, mut connections, opening) = (Vec::new(), Vec::new(), Instant::now());
+    let (mut calls, opening) = (Vec::new(), Instant::now());
     // More than may arrive at once, each without its end.
     for _ in 0..42 {
-        let (mut sender, connection) = hasty_client(&signer).await;
+        let mut sender = hasty_client(&signer).await;
         for _ in 0..100 {
             let (answer, mut body) = begun(&mut sender);
             body.send_data(Bytes::from_static(&[0; 3]), false).unwrap();
             calls.push((answer, body));
         }
-        connections.push((sender, connection));
     }
     let_all_be_written().await;
     let is_slow = opening.elapsed() > Duration::from_secs(5);
@@ -221,7 +223,6 @@ async fn messages_that_do_not_arrive_are_bounded_in_number_and_time() {
     // A machine so slow that the first were late before the last had begun refuses fewer at once.
     assert!((at_once, late) == (104, 4096) || is_slow, "{at_once} at once, {late} late");
     signer.client().await.health(HealthRequest {}).await.unwrap();
-    connections.iter().for_each(|(_, connection)| connection.abort());
 }
 
 #[tokio::test(flavor = "multi_thread")]
