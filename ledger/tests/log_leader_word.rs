@@ -28,6 +28,8 @@ struct Script {
     refused: Vec<u32>,
     /// The same of the questions for one message.
     refused_questions: Vec<u32>,
+    /// So many questions are answered by a replica that has nothing, before there is a leader.
+    leaderless: usize,
 }
 
 struct Scripted {
@@ -48,6 +50,12 @@ fn refusal(code: u32) -> Value {
 
 impl Scripted {
     fn info(&mut self, body: &Value) -> Value {
+        if self.script.leaderless > 0 {
+            self.script.leaderless -= 1;
+            return json!({"config": {"name": "L"}, "created": "2026-01-01T00:00:00Z",
+                "state": {"messages": 0, "bytes": 0, "first_seq": 0, "last_seq": 0},
+                "cluster": {"name": "C", "replicas": [{"name": "a", "current": false, "active": 0}]}});
+        }
         let stored = &self.script.stored;
         let listed = entry(&self.script.listed, self.infos);
         let counted = match self.script.counted.is_empty() {
@@ -317,6 +325,19 @@ async fn a_server_that_gives_up_jetstream_while_it_is_read_is_left_for_another()
         Err(LogError::Refused { reason, .. }) => assert!(reason.contains("10039"), "{reason}"),
         other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test]
+async fn what_a_replica_says_during_an_election_is_not_used() {
+    let stored = vec![1, 2, 3];
+    let script = Script {
+        stored: stored.clone(),
+        last: 3,
+        delivered: vec![stored],
+        leaderless: 2,
+        ..Script::default()
+    };
+    assert_eq!(read(script, 3).await.unwrap(), (vec![1, 2, 3], vec![]));
 }
 
 #[tokio::test]

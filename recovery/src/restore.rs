@@ -233,6 +233,14 @@ fn write_steps(
                 None,
             );
         }
+        TargetState::Leaderless => {
+            plan.writes(
+                "nats",
+                "delete what an earlier restore of this backup left: no server can lead it any more"
+                    .to_owned(),
+                None,
+            );
+        }
         TargetState::EqualUnverified => {
             plan.reads(
                 "an earlier restore of this backup has written all of it: only the proof is missing",

@@ -57,6 +57,12 @@ pub enum LogError {
         /// Its name.
         stream: String,
     },
+    /// The cluster has no leader for the stream: whoever answers for it knows what it has itself, not what the log is.
+    #[error("the stream {stream} has no leader")]
+    NoLeader {
+        /// Its name.
+        stream: String,
+    },
     /// A consumer's messages did not arrive as it numbered them.
     #[error(
         "messages from NATS at {url} were lost, doubled or reordered on the way: its consumer's delivery {found} came instead of {expected}"
@@ -145,6 +151,12 @@ impl From<LogError> for Failure {
                 Class::NoStream,
                 message,
                 "Check TRSTCTL_NATS_URL and the account: only the server, restore and demo create the stream.",
+            ),
+            LogError::NoLeader { .. } => Failure::new(
+                Class::Unreachable,
+                message,
+                "Bring the servers back that keep it (`nats stream info` shows them), wait until one of them leads, then run the same \
+                 command again. What one of them says alone may be less than the log, and is not used.",
             ),
             LogError::Disordered { .. } => Failure::new(
                 Class::Refused,

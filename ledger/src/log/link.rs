@@ -39,22 +39,34 @@ impl Link {
     }
 }
 
-/// Attempts that passing troubles get: a lost connection, a cluster without a leader.
+/// Pause before a stream without a leader is looked at again.
+const LOOK: Duration = Duration::from_millis(500);
+/// Looks at it: half a minute. An election begins up to nine seconds after a leader's death and may need several rounds.
+const LOOKS: u32 = 60;
+
+/// Attempts that passing troubles get: a lost connection, a stream without a leader.
 pub(super) struct Attempts {
     left: u32,
     pause: Duration,
+    looks: u32,
 }
 
 impl Attempts {
-    /// Six, with pauses of 0.1, 0.2, … 3.2 s between them.
+    /// Six, with pauses of 0.1, 0.2, … 3.2 s between them; and half a minute for elections.
     pub(super) fn new() -> Self {
-        Self { left: 6, pause: Duration::from_millis(100) }
+        Self { left: 6, pause: Duration::from_millis(100), looks: LOOKS }
     }
 
     /// Waits before the next attempt; gives the error back when it is final or there have been enough.
     pub(super) async fn after(&mut self, error: Trouble) -> Result<(), LogError> {
         let error = match error {
             Trouble::Final(error) => return Err(error),
+            Trouble::Passing(LogError::NoLeader { .. }) if self.looks > 0 => {
+                self.looks -= 1;
+                tokio::time::sleep(LOOK).await;
+                return Ok(());
+            }
+            Trouble::Passing(error @ LogError::NoLeader { .. }) => return Err(error),
             Trouble::Passing(error) => error,
         };
         if self.left == 0 {
@@ -78,9 +90,10 @@ impl From<LogError> for Trouble {
     fn from(error: LogError) -> Self {
         match error {
             // With several servers, one may be mistaken while the other is on its way back.
-            LogError::Unreachable { .. } | LogError::Untrusted { .. } | LogError::NoResponders { .. } => {
-                Self::Passing(error)
-            }
+            LogError::Unreachable { .. }
+            | LogError::Untrusted { .. }
+            | LogError::NoResponders { .. }
+            | LogError::NoLeader { .. } => Self::Passing(error),
             _ => Self::Final(error),
         }
     }

@@ -1,7 +1,8 @@
 //! Requests about one stream: its state and configuration from the leader, single messages, deletion.
 //!
-//! INFO, MSG.GET and MSG.DELETE are answered by the stream's leader alone; a direct get, which any replica answers, is
-//! never used to learn whether a message exists (trap 3).
+//! MSG.GET and MSG.DELETE are answered by the stream's leader alone; a direct get, which any replica answers, is never
+//! used to learn whether a message exists (trap 3). INFO is answered by the leader while there is one, and else by any
+//! replica with what it has itself, be it nothing (seen with 2.9 and 2.15): such an answer is an error here.
 
 use std::time::Duration;
 
@@ -109,6 +110,18 @@ pub struct Replica {
 }
 
 impl StreamInfo {
+    /// Gives it back if the leader has said so.
+    ///
+    /// # Errors
+    /// [`LogError::NoLeader`] when a replica has answered in its place.
+    pub fn of_leader(self) -> Result<Self, LogError> {
+        let is_led = |cluster: &ClusterInfo| !cluster.leader.is_empty() || cluster.replicas.is_empty();
+        match self.cluster.as_ref().is_none_or(is_led) {
+            true => Ok(self),
+            false => Err(LogError::NoLeader { stream: self.config_text("name").to_owned() }),
+        }
+    }
+
     /// A text of the configuration, empty when it is not there.
     fn config_text(&self, key: &str) -> &str {
         self.config.get(key).and_then(Value::as_str).unwrap_or_default()
@@ -151,9 +164,11 @@ impl<'a> StreamRequests<'a> {
     /// State and configuration, without the list of deleted sequences.
     ///
     /// # Errors
-    /// [`ApiError::Refused`] with [`code::STREAM_NOT_FOUND`] when there is none.
+    /// [`ApiError::Refused`] with [`code::STREAM_NOT_FOUND`] when there is none, [`LogError::NoLeader`] when nobody leads it.
     pub async fn info(self) -> Result<StreamInfo, ApiError> {
-        self.connection.api_get(&format!("STREAM.INFO.{}", self.stream), DEADLINE).await
+        let info: StreamInfo =
+            self.connection.api_get(&format!("STREAM.INFO.{}", self.stream), DEADLINE).await?;
+        info.of_leader().map_err(ApiError::Failed)
     }
 
     /// The same with the list of deleted sequences, unless it is too long to be asked for.
@@ -166,7 +181,9 @@ impl<'a> StreamRequests<'a> {
             return Ok(info);
         }
         let endpoint = format!("STREAM.INFO.{}", self.stream);
-        self.connection.api(&endpoint, &json!({"deleted_details": true}), DEADLINE).await
+        let info: StreamInfo =
+            self.connection.api(&endpoint, &json!({"deleted_details": true}), DEADLINE).await?;
+        info.of_leader().map_err(ApiError::Failed)
     }
 
     /// Whether the leader has the message of this sequence.

@@ -78,6 +78,7 @@ fn without(room: Room, stream: &LiveStream) -> Room {
 mod tests {
     use serde_json::json;
 
+    use super::super::replicas::Cluster;
     use super::*;
 
     #[test]
@@ -91,6 +92,7 @@ mod tests {
             messages: 9,
             len_bytes: 100,
             consumers: 0,
+            cluster: Cluster::default(),
         };
         let room = Room { storage_bytes: Some(50), streams: Some(0) };
         assert_eq!(without(room, &going), Room { storage_bytes: Some(350), streams: Some(1) });

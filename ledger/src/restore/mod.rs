@@ -267,9 +267,9 @@ impl<S: Read + Seek + Send + 'static> Restore<S> {
     async fn take_up(&self, failure: Failure, stop: &mut Stop<'_>) -> Result<Written, Failure> {
         match stop.interrupts(self.plan()).await {
             Ok(TargetState::EqualUnverified) => Ok(self.written(0)),
-            Ok(left @ (TargetState::Unfinished { .. } | TargetState::Broken(_))) => {
-                self.send_archive(&left, stop).await
-            }
+            Ok(
+                left @ (TargetState::Unfinished { .. } | TargetState::Broken(_) | TargetState::Leaderless),
+            ) => self.send_archive(&left, stop).await,
             Err(stopped) if stopped.class == Class::Interrupted => Err(stopped),
             _ => Err(failure),
         }

@@ -2,7 +2,8 @@
 //!
 //! Only three things are ever deleted: a stream that was never written (after its subjects were moved away, so that
 //! nothing can be written meanwhile), a stream with the mark of this very restore and nothing beyond the backup, and what
-//! this run began and saw fail. Each is looked at again just before it goes.
+//! this run began and saw fail. Each is looked at again just before it goes. What a stream holds is believed of its leader
+//! alone: where there is none, one of its replicas answers, and one that has nothing says that nothing was ever written.
 
 use std::io::{Read, Seek};
 
@@ -40,13 +41,14 @@ impl Place<'_> {
         let Some(live) = self.live().await? else { return Ok(TargetState::Empty) };
         match target::judge(&live, self.content, self.config()).map_err(|failure| *failure)? {
             Judgement::NeverWritten => Ok(TargetState::NeverWritten),
+            Judgement::Leaderless => Ok(TargetState::Leaderless),
             Judgement::Compare(finding) => self.compared(log, source, lines, &live, finding).await,
         }
     }
 
     /// What the server allows, once the stream that stands here has gone; refused when that cannot be enough.
     pub(super) async fn limits(&self) -> Result<Limits, Failure> {
-        let going = self.server.live().await?;
+        let going = self.server.shown().await?;
         Limits::checked(self.server, self.config(), self.content, going.as_ref()).await
     }
 
@@ -57,6 +59,7 @@ impl Place<'_> {
             TargetState::Empty => Ok(()),
             TargetState::NeverWritten => self.remove_never_written().await,
             TargetState::Unfinished { .. } | TargetState::Broken(_) => self.remove_own_work().await,
+            TargetState::Leaderless => self.remove_leaderless().await,
             TargetState::Equal | TargetState::EqualUnverified => Err(nothing_to_write(&self.config().name)),
         }
     }
@@ -114,7 +117,7 @@ impl Place<'_> {
     }
 
     async fn remove_begun(&self) -> Result<(), Failure> {
-        match self.server.live().await? {
+        match self.server.shown().await? {
             Some(live) if live.mark() != Some(Mark(self.content.merkle_root)) => {
                 Err(written_meanwhile(&live))
             }
@@ -232,15 +235,28 @@ impl Place<'_> {
         }
     }
 
+    async fn remove_leaderless(&self) -> Result<(), Failure> {
+        match self.server.shown().await? {
+            None => Ok(()),
+            Some(live) if live.cluster.is_led() => self.remove_own_work().await,
+            Some(live) => {
+                self.own(live)?;
+                self.server.delete().await
+            }
+        }
+    }
+
     /// The stream, still with our mark and nothing beyond the backup.
     async fn own_work(&self) -> Result<LiveStream, Failure> {
-        let live = self.server.live().await?.ok_or_else(|| self.gone())?;
-        if live.mark() == Some(Mark(self.content.merkle_root))
-            && live.last_sequence <= self.content.last_sequence
-        {
-            return Ok(live);
+        self.own(self.server.live().await?.ok_or_else(|| self.gone())?)
+    }
+
+    fn own(&self, live: LiveStream) -> Result<LiveStream, Failure> {
+        let is_marked = live.mark() == Some(Mark(self.content.merkle_root));
+        match is_marked && live.last_sequence <= self.content.last_sequence {
+            true => Ok(live),
+            false => Err(written_meanwhile(&live)),
         }
-        Err(written_meanwhile(&live))
     }
 
     fn gone(&self) -> Failure {

@@ -23,15 +23,15 @@ const LOOKS: u32 = 6;
 /// Living ones are heard each second.
 const SILENCE: Duration = Duration::from_secs(4);
 
-/// The replicas of a stream, as its leader sees them; none on a single server.
-#[derive(Debug, Default, Deserialize)]
+/// The replicas of a stream, as its leader sees them, or without one whoever answers; none on a single server.
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Cluster {
     leader: Option<String>,
     replicas: Option<Vec<Replica>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 struct Replica {
     name: String,
@@ -58,15 +58,23 @@ impl Cluster {
         self.replicas.as_deref().unwrap_or_default()
     }
 
+    /// The leader has said so, or there are no others.
+    pub(super) fn is_led(&self) -> bool {
+        self.others().is_empty() || self.leader.as_ref().is_some_and(|leader| !leader.is_empty())
+    }
+
+    /// Names of the servers that are known to be gone.
+    pub(super) fn offline(&self) -> Vec<&str> {
+        self.others().iter().filter(|replica| replica.offline).map(|replica| replica.name.as_str()).collect()
+    }
+
     /// There is a leader, more than half of all replicas have what it has, and the others are down. Before the cluster has
     /// assigned the stream, a server speaks of itself alone; where one is being replaced, there may be more.
     fn is_safe(&self, wanted: u64) -> bool {
         let current = self.others().iter().filter(|replica| replica.has_all()).count();
         let down = self.others().iter().filter(|replica| replica.is_down()).count();
-        let is_led =
-            self.others().is_empty() || self.leader.as_ref().is_some_and(|leader| !leader.is_empty());
         let are_all_shown = self.others().len() as u64 + 1 >= wanted;
-        is_led
+        self.is_led()
             && are_all_shown
             && (current + 1) * 2 > self.others().len() + 1
             && current + down == self.others().len()
@@ -98,19 +106,23 @@ pub(super) async fn wait_for_majority(
     let (mut looks, mut leader) = (0, None);
     while looks < LOOKS {
         match server.cluster().await? {
-            Sight::Shown { cluster, wanted } => {
+            Sight::Shown(live) => {
                 shown = Instant::now();
+                let (wanted, cluster) = (live.replicas(), live.cluster);
                 // A new leader is not believed for what the old one said.
                 let is_as_before = looks == 0 || cluster.leader == leader;
                 looks = if cluster.is_safe(wanted) && is_as_before { looks + 1 } else { 0 };
                 leader.clone_from(&cluster.leader);
-                if cluster.lag() < least_lag {
+                // Without a leader nobody knows how far the others are.
+                if cluster.is_led() && cluster.lag() < least_lag {
                     (least_lag, nearer) = (cluster.lag(), shown);
                 }
                 if looks == 0 && nearer.elapsed() > PATIENCE {
                     return Err(on_one_server(&server.stream, &cluster, wanted));
                 }
-                progress.report(messages.saturating_sub(cluster.lag()));
+                if cluster.is_led() {
+                    progress.report(messages.saturating_sub(cluster.lag()));
+                }
             }
             Sight::Hidden(why) if shown.elapsed() > UNSEEN => {
                 return Err(why.unwrap_or_else(|| not_shown(&server.stream)));
@@ -130,6 +142,13 @@ fn not_shown(stream: &str) -> Failure {
 }
 
 fn on_one_server(stream: &str, cluster: &Cluster, wanted: u64) -> Failure {
+    if !cluster.is_led() {
+        let what = format!(
+            "{stream} has no leader any more: the server that had the log went before another had it"
+        );
+        let hint = "The stream keeps its mark. Bring that server back, then run the same command again.";
+        return Failure::new(Class::Unreachable, what, hint);
+    }
     let shown = cluster.others().len() as u64 + 1;
     let (what, to_do) = if shown < wanted {
         (

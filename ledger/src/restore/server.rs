@@ -16,10 +16,14 @@ use crate::wire::{ApiError, Connection, code};
 pub(super) const ANSWER: Duration = Duration::from_secs(10);
 /// Wait for the answer to a question that is asked again.
 const GLANCE: Duration = Duration::from_secs(5);
-/// Longest wait for a leader that is being elected.
-const ELECTION: Duration = Duration::from_secs(10);
+/// Longest wait for a leader that is being elected: an election begins up to nine seconds after a leader's death and may
+/// need several rounds.
+const ELECTION: Duration = Duration::from_secs(30);
+/// The same for a stream that is deleted if it gets none.
+const LONGEST_ELECTION: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(500);
 
-/// A stream as its leader describes it.
+/// A stream as its leader describes it, or, where it has none, one of its replicas.
 #[derive(Clone, Debug)]
 pub(super) struct LiveStream {
     pub(super) name: String,
@@ -30,6 +34,7 @@ pub(super) struct LiveStream {
     /// Bytes of the messages on one replica.
     pub(super) len_bytes: u64,
     pub(super) consumers: u64,
+    pub(super) cluster: Cluster,
 }
 
 impl LiveStream {
@@ -49,6 +54,10 @@ impl LiveStream {
 
     pub(super) fn mark(&self) -> Option<Mark> {
         Mark::parse(&self.description)
+    }
+
+    fn longest_election(&self) -> Duration {
+        if self.mark().is_some() { LONGEST_ELECTION } else { ELECTION }
     }
 }
 
@@ -83,6 +92,7 @@ impl From<Info> for LiveStream {
             len_bytes: info.state.bytes,
             consumers: info.state.consumer_count,
             config: info.config,
+            cluster: info.cluster,
         }
     }
 }
@@ -144,8 +154,8 @@ impl Account {
 
 /// What a cluster shows of a stream.
 pub(super) enum Sight {
-    /// Its replicas, and how many there are to be.
-    Shown { cluster: Cluster, wanted: u64 },
+    /// The stream with its replicas.
+    Shown(LiveStream),
     /// Nothing yet, as for a moment after an archive; or nothing just now, and why.
     Hidden(Option<Failure>),
 }
@@ -188,8 +198,21 @@ impl Server {
         }
     }
 
-    /// The stream, if there is one.
+    /// The stream as its leader has it, if there is one; an election is waited for.
     pub(super) async fn live(&self) -> Result<Option<LiveStream>, Failure> {
+        let begun = Instant::now();
+        loop {
+            match self.shown().await? {
+                Some(live) if live.cluster.is_led() => return Ok(Some(live)),
+                None => return Ok(None),
+                Some(_) if begun.elapsed() < ELECTION => tokio::time::sleep(POLL).await,
+                Some(_) => return Err(LogError::NoLeader { stream: self.stream.clone() }.into()),
+            }
+        }
+    }
+
+    /// The stream as whoever answers has it: only its configuration is everybody's.
+    pub(super) async fn shown(&self) -> Result<Option<LiveStream>, Failure> {
         let info = self.ask(ANSWER).await.map_err(LogError::from)?;
         Ok(info.map(LiveStream::from))
     }
@@ -197,10 +220,7 @@ impl Server {
     /// Its replicas.
     pub(super) async fn cluster(&self) -> Result<Sight, Failure> {
         match self.ask(ANSWER).await {
-            Ok(Some(mut info)) => {
-                let cluster = std::mem::take(&mut info.cluster);
-                Ok(Sight::Shown { cluster, wanted: LiveStream::from(info).replicas() })
-            }
+            Ok(Some(info)) => Ok(Sight::Shown(info.into())),
             Ok(None) => Ok(Sight::Hidden(None)),
             Err(error) if self.is_silent(&error) || self.is_electing(&error) => {
                 Ok(Sight::Hidden(Some(LogError::from(error).into())))
@@ -298,15 +318,28 @@ impl Server {
 
     /// The stream whose name is listed. In a cluster, a restore that was cut shows nothing but its name for a while: INFO
     /// says that there is no stream, or that it has no leader, or nothing at all.
+    ///
+    /// A stream without a leader is given back as such in the end. A restored one may stay so for ever although all its servers
+    /// live: when its leader dies before another replica has its messages, these elect one of them, which steps down at
+    /// once; what they noted of that is newer than all that the old leader knows, and they never vote for it again (seen with
+    /// 2.15).
     pub(super) async fn live_within(
         &self,
         subject: &str,
         patience: Duration,
     ) -> Result<Option<LiveStream>, Failure> {
-        let begun = Instant::now();
+        let (begun, mut leaderless) = (Instant::now(), None);
         loop {
             match self.ask(GLANCE).await {
-                Ok(Some(info)) => return Ok(Some(info.into())),
+                Ok(Some(info)) => {
+                    let live = LiveStream::from(info);
+                    let waited = leaderless.get_or_insert_with(Instant::now).elapsed();
+                    if live.cluster.is_led() || waited > live.longest_election() {
+                        return Ok(Some(live));
+                    }
+                    tokio::time::sleep(POLL).await;
+                    continue;
+                }
                 Ok(None) if !self.names(subject).await?.contains(&self.stream) => return Ok(None),
                 Ok(None) => {}
                 Err(error) if self.is_silent(&error) => {}
@@ -316,7 +349,7 @@ impl Server {
             if begun.elapsed() >= patience {
                 return Err(self.name_without_stream(patience));
             }
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            tokio::time::sleep(POLL).await;
         }
     }
 

@@ -31,6 +31,9 @@ pub enum TargetState {
     },
     /// An earlier run of the same restore has left something else: it is deleted, and the restore begins again.
     Broken(Difference),
+    /// What an earlier run of the same restore has left has no leader and gets none: it is deleted, and the restore begins
+    /// again.
+    Leaderless,
 }
 
 /// What the stream's own words allow, before its messages are compared.
@@ -38,6 +41,8 @@ pub enum TargetState {
 pub(super) enum Judgement {
     /// Never written, ours: replaced.
     NeverWritten,
+    /// Ours, and nobody can read it.
+    Leaderless,
     /// The messages decide.
     Compare(Finding),
 }
@@ -59,6 +64,7 @@ pub(super) fn judge(
 ) -> Result<Judgement, Box<Failure>> {
     match Mark::parse(&live.description) {
         Some(mark) if mark.0 == content.merkle_root => own_work(live, content),
+        _ if !live.cluster.is_led() => Err(Box::new(no_leader(live))),
         Some(mark) => Err(Box::new(another_restore(live, mark))),
         None if live.last_sequence == 0 && content.last_sequence > 0 => never_written(live, config),
         None => Ok(Judgement::Compare(Finding::Log)),
@@ -66,8 +72,15 @@ pub(super) fn judge(
 }
 
 fn own_work(live: &LiveStream, content: &Content) -> Result<Judgement, Box<Failure>> {
+    let offline = live.cluster.offline();
+    if !live.cluster.is_led() && !offline.is_empty() {
+        return Err(Box::new(left_alone(live, &offline.join(", "))));
+    }
     if live.last_sequence <= content.last_sequence {
-        return Ok(Judgement::Compare(Finding::OwnWork));
+        return Ok(match live.cluster.is_led() {
+            true => Judgement::Compare(Finding::OwnWork),
+            false => Judgement::Leaderless,
+        });
     }
     let message = format!(
         "{} is an unverified restore of this backup, and was written since: its last sequence is {}, the backup's {}",
@@ -75,6 +88,20 @@ fn own_work(live: &LiveStream, content: &Content) -> Result<Judgement, Box<Failu
     );
     let hint = "Stop what writes to it, keep a copy of what is newer if it matters, delete the stream, and restore again.";
     Err(Box::new(Failure::new(Class::TargetNotEmpty, message, hint).at_sequence(content.last_sequence + 1)))
+}
+
+fn no_leader(live: &LiveStream) -> Failure {
+    LogError::NoLeader { stream: live.name.clone() }.into()
+}
+
+fn left_alone(live: &LiveStream, offline: &str) -> Failure {
+    let message =
+        format!("{}, an unverified restore of this backup, has no leader; offline: {offline}", live.name);
+    let hint = format!(
+        "Bring these servers back, then run the same command again; if they are lost, `nats stream rm {}` first.",
+        live.name
+    );
+    Failure::new(Class::Unreachable, message, hint)
 }
 
 fn another_restore(live: &LiveStream, mark: Mark) -> Failure {
@@ -201,6 +228,7 @@ mod tests {
     use serde_json::json;
     use trstctl_formats::Digest;
 
+    use super::super::replicas::Cluster;
     use super::*;
 
     const ROOT: Digest = Digest([7; 32]);
@@ -222,7 +250,13 @@ mod tests {
             messages,
             len_bytes: 0,
             consumers: 0,
+            cluster: Cluster::default(),
         }
+    }
+
+    fn leaderless(description: &str, last_sequence: u64, replica: &str) -> LiveStream {
+        let cluster = serde_json::from_str(&format!(r#"{{"replicas":[{replica}]}}"#)).unwrap();
+        LiveStream { cluster, ..live(description, last_sequence, 0) }
     }
 
     fn judged(live: &LiveStream) -> Result<Judgement, Class> {
@@ -257,6 +291,19 @@ mod tests {
         limited.config.insert("max_age".to_owned(), json!(1_000_000_000));
         let failure = judge(&limited, &content(), &config()).unwrap_err();
         assert!(failure.message.contains("max_age is 1000000000 instead of null"), "{failure}");
+    }
+
+    #[test]
+    fn only_own_work_is_replaced_when_nobody_leads_it_though_all_its_servers_live() {
+        let own = Mark(ROOT).to_string();
+        let (here, gone) = (r#"{"name":"b"}"#, r#"{"name":"c","offline":true}"#);
+        assert_eq!(judged(&leaderless(&own, 0, here)), Ok(Judgement::Leaderless));
+        assert_eq!(judged(&leaderless(&own, 11, here)), Err(Class::TargetNotEmpty));
+        assert_eq!(judged(&leaderless(&own, 0, &format!("{here},{gone}"))), Err(Class::Unreachable));
+        let other = Mark(Digest([8; 32])).to_string();
+        for description in ["", &other] {
+            assert_eq!(judged(&leaderless(description, 0, here)), Err(Class::Unreachable), "{description}");
+        }
     }
 
     #[test]

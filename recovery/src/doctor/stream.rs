@@ -41,10 +41,11 @@ pub(super) async fn look(connection: &Connection, site: &Site) -> Looked {
 }
 
 fn read(answer: Value) -> Result<StreamInfo, Failure> {
-    serde_json::from_value(answer).map_err(|error| {
+    let info: StreamInfo = serde_json::from_value(answer).map_err(|error| {
         let message = format!("what the server says of the stream cannot be read: {error}");
         Failure::new(Class::Refused, message, "Check that the NATS server's version is supported.")
-    })
+    })?;
+    Ok(info.of_leader()?)
 }
 
 /// Looked at again until no replica is behind: where events arrive, one is for a moment, again and again.
