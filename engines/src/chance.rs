@@ -1,9 +1,14 @@
 //! Random names, secrets and ports.
 //!
 //! A port is only likely to be free: whoever takes one starts its engine, checks that it is its own engine that
-//! answers, and tries another port if not.
+//! answers, and tries another port if not. This process gives none twice, but after thousands: an engine that is started again
+//! needs its own.
 
-use std::{fs::File, io::Read, net::TcpListener};
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::Read;
+use std::net::TcpListener;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use crate::EngineError;
 
@@ -49,9 +54,23 @@ pub fn another_port_if_taken<T>(mut start: impl FnMut() -> Result<T, EngineError
     start()
 }
 
+static GIVEN: LazyLock<Mutex<HashSet<u16>>> = LazyLock::new(Mutex::default);
+
+/// Whether this process has not given the port yet. When half of them are given, all may be given again.
+fn is_new(port: u16) -> bool {
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if given.len() > usize::from(PORTS) / 2 {
+        given.clear();
+    }
+    given.insert(port)
+}
+
 fn free_listener() -> TcpListener {
     loop {
         let port = FIRST_PORT + u16::from_ne_bytes(random()) % PORTS;
+        if !is_new(port) {
+            continue;
+        }
         if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
             return listener;
         }

@@ -109,9 +109,15 @@ fn server_that_is_read_only_is_refused_and_goes_on_when_it_is_not() {
 #[test]
 fn timeouts_that_the_server_sets_end_none_of_our_statements() {
     let own = Own::with(&[]);
-    // Long enough for a session's first statement, which lifts them, also on a busy machine.
+    // A session's first statement lifts them; one of those behind it takes longer.
+    own.sql(
+        "CREATE FUNCTION pause() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(2.5); END'",
+    );
+    own.sql(
+        "CREATE EVENT TRIGGER pause ON ddl_command_start WHEN TAG IN ('CREATE SCHEMA') EXECUTE FUNCTION pause()",
+    );
     for setting in
-        ["statement_timeout = '30ms'", "idle_in_transaction_session_timeout = '30ms'", "lock_timeout = '5s'"]
+        ["statement_timeout = '2s'", "idle_in_transaction_session_timeout = '30ms'", "lock_timeout = '5s'"]
     {
         own.postgres.execute("postgres", &format!("ALTER DATABASE d SET {setting}")).unwrap();
     }

@@ -147,7 +147,7 @@ fn devices_are_no_backups_and_an_endless_stream_is_refused_at_its_beginning() {
         let run = Run::of(site.command(&["verify", "-"]).stdin(Stdio::from(File::open(endless).unwrap())));
         run.fail(3, "not_a_backup");
     }
-    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
     site.dr(&["backup", "--output", "b.jsonl"]).fail(8, "no_stream");
 }
 

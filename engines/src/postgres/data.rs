@@ -2,7 +2,7 @@
 //!
 //! initdb works in a folder beside, which gets its name when it is complete: one that was killed is begun again.
 
-use std::{ffi::OsString, fs, io::ErrorKind, path::Path};
+use std::{ffi::OsString, fs, io::ErrorKind, path::Path, time::Duration};
 
 use super::{Postgres, SUPERUSER};
 use crate::{EngineError, chance, folder};
@@ -36,7 +36,8 @@ impl Postgres {
         command.extend(["--encoding=UTF8", "--locale=C", "--auth=scram-sha-256"].map(OsString::from));
         command.extend(self.folder.is_throwaway().then(|| "--no-sync".into()));
         let initdb = self.supervise("initdb", command)?;
-        let end = initdb.wait_ready(self.options.ready_within, || Err("it still runs".to_owned()));
+        let end =
+            initdb.wait_ready(self.options.ready_within.max(INITDB), || Err("it still runs".to_owned()));
         initdb.stop_and_keep();
         match end {
             Err(EngineError::Ended { tail, .. }) if tail.contains("Success.") => Ok(()),
@@ -44,6 +45,9 @@ impl Postgres {
         }
     }
 }
+
+/// Longest time that initdb takes: it syncs a thousand files, one after the other.
+const INITDB: Duration = Duration::from_secs(300);
 
 /// The major version that made the data in `cluster`, when there is any: no other can serve it.
 pub fn existing_major(cluster: &Path) -> Result<Option<u32>, EngineError> {
