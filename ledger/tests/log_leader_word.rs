@@ -15,9 +15,15 @@ use trstctl_ledger::wire::{ConnectOptions, Connection};
 /// What the leader has, lists and counts, and what each consumer delivers; the last entry holds for all further ones.
 #[derive(Clone, Default)]
 struct Script {
-    /// Sequences that the leader has.
+    /// Sequences that the leader has, when it is asked for one.
     stored: Vec<u64>,
     last: u64,
+    /// The last sequences that the leader tells, where they are not that one.
+    lasts: Vec<u64>,
+    /// Sequences that the leader has lost to damage.
+    lost: Vec<u64>,
+    /// The server is one of several.
+    clustered: bool,
     /// Answers to the questions for the list of deleted sequences.
     listed: Vec<Vec<u64>>,
     /// The leader's counts, where they are not that of `stored`.
@@ -62,14 +68,16 @@ impl Scripted {
             true => stored.len() as u64,
             false => entry(&self.script.counted, self.infos),
         };
+        let last = entry(&self.script.lasts, self.infos).max(self.script.last);
         if body["deleted_details"] == true {
             self.infos += 1;
         }
         json!({"config": {"name": "L"}, "created": "2026-01-01T00:00:00Z", "state": {
             "messages": counted,
             "bytes": 1,
-            "first_seq": stored.first().copied().unwrap_or(self.script.last + 1),
-            "last_seq": self.script.last,
+            "first_seq": stored.first().copied().unwrap_or(last + 1),
+            "last_seq": last,
+            "lost": {"msgs": self.script.lost, "bytes": 9},
             // Never 0, so that the list is asked for.
             "num_deleted": listed.len().max(1),
             "deleted": if body["deleted_details"] == true { json!(listed) } else { Value::Null },
@@ -127,11 +135,11 @@ impl Scripted {
 async fn serve(socket: TcpStream, scripted: Arc<Mutex<Scripted>>) -> std::io::Result<()> {
     let (read, mut write) = socket.into_split();
     let mut read = BufReader::new(read);
-    write
-        .write_all(
-            b"INFO {\"version\":\"2.9.0\",\"max_payload\":1048576,\"headers\":true,\"jetstream\":true}\r\n",
-        )
-        .await?;
+    let mut info = json!({"version": "2.9.0", "max_payload": 1_048_576, "headers": true, "jetstream": true});
+    if scripted.lock().unwrap().script.clustered {
+        info["cluster"] = json!("C");
+    }
+    write.write_all(format!("INFO {info}\r\n").as_bytes()).await?;
     let mut subscriptions: HashMap<String, String> = HashMap::new();
     let mut pulled: Vec<String> = Vec::new();
     let mut line = String::new();
@@ -305,7 +313,8 @@ async fn a_replica_that_is_behind_with_deletions_is_asked_again() {
 #[tokio::test]
 async fn a_server_that_gives_up_jetstream_while_it_is_read_is_left_for_another() {
     let stored = vec![1, 2, 3];
-    for code in [10_039, 10_076] {
+    // And: no leader, all replicas away, a replica that has not made the stream yet, no place for a consumer.
+    for code in [10_039, 10_076, 10_008, 10_118, 10_059, 10_023] {
         let (stored, delivered) = (stored.clone(), vec![stored.clone()]);
         let script = Script { stored, last: 3, delivered, refused: vec![code, 0], ..Script::default() };
         assert_eq!(read(script, 3).await.unwrap(), (vec![1, 2, 3], vec![]));
@@ -324,6 +333,83 @@ async fn a_server_that_gives_up_jetstream_while_it_is_read_is_left_for_another()
     match read(script, 3).await {
         Err(LogError::Refused { reason, .. }) => assert!(reason.contains("10039"), "{reason}"),
         other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_read_is_not_taken_for_deleted_where_the_log_grows_meanwhile() {
+    let unreadable = Script {
+        stored: vec![1, 2, 4, 5, 6],
+        lasts: vec![5, 6],
+        counted: vec![5, 6],
+        delivered: vec![vec![1, 2, 4, 5]],
+        ..Script::default()
+    };
+    match read(unreadable.clone(), 5).await {
+        Err(LogError::MiscountedMessages { read: 4, counted: 5, suspect: Some(3) }) => {}
+        other => panic!("{other:?}"),
+    }
+    // One of the five was deleted.
+    let deleted = Script { counted: vec![5, 5], ..unreadable.clone() };
+    assert_eq!(read(deleted, 5).await.unwrap(), (vec![1, 2, 4, 5], vec![(3, 3)]));
+    // What is read ends before the end; a message beyond it may be the one that the count lacks.
+    let early = Script { lasts: vec![6], counted: vec![6], ..unreadable.clone() };
+    match read(early, 5).await {
+        Err(LogError::MiscountedMessages { read: 4, counted: 5, suspect: Some(3) }) => {}
+        other => panic!("{other:?}"),
+    }
+    let too_many = Script {
+        stored: (1..=6).collect(),
+        delivered: vec![(1..=5).collect()],
+        counted: vec![4, 5],
+        ..unreadable
+    };
+    match read(too_many, 5).await {
+        Err(LogError::MiscountedMessages { read: 5, counted: 4, suspect: None }) => {}
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_has_lost_messages_to_damage_is_not_read() {
+    let stored = vec![1, 2, 4, 5];
+    let script = Script {
+        last: 5,
+        listed: vec![vec![3]],
+        lost: vec![3],
+        delivered: vec![stored.clone()],
+        stored,
+        ..Script::default()
+    };
+    match read(script.clone(), 5).await {
+        Err(LogError::Lost { count: 1, first: 3 }) => {}
+        other => panic!("{other:?}"),
+    }
+    // What was stored again, and what lies beyond.
+    let mended = Script { lost: vec![2, 9], ..script };
+    assert_eq!(read(mended, 5).await.unwrap(), (vec![1, 2, 4, 5], vec![(3, 3)]));
+}
+
+#[tokio::test]
+async fn a_leader_that_is_behind_what_is_to_be_read_is_waited_for_in_a_cluster() {
+    let stored: Vec<u64> = (1..=5).collect();
+    let script = Script {
+        lasts: vec![2, 2, 5],
+        counted: vec![2, 2, 5],
+        delivered: vec![stored.clone()],
+        stored: stored.clone(),
+        clustered: true,
+        ..Script::default()
+    };
+    assert_eq!(read(script.clone(), 5).await.unwrap(), (stored, vec![]));
+    for clustered in [false, true] {
+        let behind = Script { lasts: vec![2], counted: vec![2], clustered, ..script.clone() };
+        match read(behind, 5).await {
+            Err(LogError::Refused { reason, .. }) => {
+                assert!(reason.contains("the last one is 2"), "{reason}")
+            }
+            other => panic!("{other:?}"),
+        }
     }
 }
 
@@ -363,7 +449,7 @@ async fn a_count_other_than_the_leaders_fails_the_reading() {
         ..Script::default()
     };
     match read(script, 3).await {
-        Err(LogError::MiscountedMessages { read: 3, counted: 4 }) => {}
+        Err(LogError::MiscountedMessages { read: 3, counted: 4, suspect: None }) => {}
         other => panic!("{other:?}"),
     }
 }

@@ -16,7 +16,7 @@ use trstctl_tests::{
 const EVENTS: u64 = 5_000;
 const ANSWER: Duration = Duration::from_secs(10);
 /// Longer than every wait of a command that meets a cluster without a majority.
-const BOUND: Duration = Duration::from_secs(90);
+const BOUND: Duration = Duration::from_secs(150);
 
 /// The program with the site's settings and the log at this URL.
 fn on(site: &Site, url: &str, arguments: &[&str]) -> Command {
@@ -60,7 +60,9 @@ fn until_done(site: &Site, url: &str, arguments: &[&str]) -> Vec<String> {
         if run.code == Some(0) {
             return failures;
         }
-        assert_eq!(run.code, Some(8), "{}", run.stderr);
+        // What a cut archive leaves may be complete now, and empty later: once.
+        let readback_differs = arguments[0] == "restore" && run.code == Some(4) && failures.is_empty();
+        assert!(run.code == Some(8) || readback_differs, "{}", run.stderr);
         assert!(!site.path("b.jsonl").exists());
         assert!(start.elapsed() < 3 * BOUND, "{}", run.stderr);
         failures.push(run.stderr);

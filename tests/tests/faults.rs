@@ -7,11 +7,13 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 use trstctl_engines::{
     Version, {NatsOptions, Postgres},
 };
 use trstctl_ledger::history::{Gaps, History, HistoryOptions};
+use trstctl_ledger::log::{JetStreamLog, STREAM, StreamConfig};
+use trstctl_ledger::wire::{ConnectOptions, Connection};
 use trstctl_tests::{
     Action, Fault, Pick, Proxy, Run, Running, Site, Speech, cases, is_whole, records, records_without_times,
     trailer,
@@ -283,6 +285,26 @@ fn archive_over_a_faulty_network_arrives_whole_or_is_not_taken_for_the_log() {
     let first = Pick::AnswerTo("STREAM.RESTORE", 1);
     bench.demand("first answer cut", Fault::to_client(first.clone(), Action::Cut), &["unreachable"]);
     bench.demand("first answer is no JSON", Fault::to_client(first, Action::Say("yes")), &["refused"]);
+}
+
+#[test]
+fn subjects_of_a_log_that_was_never_written_are_moved_back_when_its_removal_fails() {
+    let mut site = Site::start();
+    site.seed(History::new(52, 50));
+    site.dr(&["backup", "--output", "a.jsonl"]).succeed();
+    site.lose_log(NatsOptions::default());
+    let url = site.nats.url();
+    let connect = async || Connection::connect(&ConnectOptions::new(&url)).await.unwrap();
+    // As a run that was killed leaves it.
+    let config = StreamConfig::new(STREAM, format!("trstctl-restore.moved-aside.{STREAM}"), 1);
+    let log = site.block_on(async { JetStreamLog::create(connect().await, &config).await }).unwrap();
+    let proxy = Proxy::before(site.nats.port(), Speech::Nats);
+    proxy.arm(Fault::to_client(Pick::AnswerTo("STREAM.UPDATE", 1), Action::Cut));
+    let mut restore = site.command(&["restore", "a.jsonl"]);
+    Run::of(restore.env("TRSTCTL_NATS_URL", proxy.url(&url))).fail(8, "unreachable");
+    assert_eq!(proxy.done(), 1);
+    assert_eq!(site.block_on(log.info()).unwrap().config["subjects"], json!(["events.>"]));
+    Run::of(&mut restore).succeed();
 }
 
 #[test]

@@ -20,6 +20,13 @@ impl Ranges {
         after > 0 && self.0[after - 1].1 >= sequence
     }
 
+    /// The parts of the ranges that are in `first..=last`.
+    pub fn within(&self, first: u64, last: u64) -> impl Iterator<Item = (u64, u64)> {
+        let from = self.0.partition_point(|range| range.1 < first);
+        let ranges = self.0[from..].iter().take_while(move |range| range.0 <= last);
+        ranges.map(move |range| (range.0.max(first), range.1.min(last)))
+    }
+
     /// The parts of `first..=last` that are in none of the ranges.
     pub(super) fn outside(&self, first: u64, last: u64) -> Vec<(u64, u64)> {
         let mut parts = Vec::new();

@@ -57,8 +57,9 @@ pub enum LogError {
         /// Its name.
         stream: String,
     },
-    /// The cluster has no leader for the stream: whoever answers for it knows what it has itself, not what the log is.
-    #[error("the stream {stream} has no leader")]
+    /// The cluster has no leader for the stream, or one that hears no majority: whoever answers for it knows what it has itself,
+    /// not what the log is.
+    #[error("the stream {stream} has no leader that a majority of its servers hears")]
     NoLeader {
         /// Its name.
         stream: String,
@@ -89,13 +90,23 @@ pub enum LogError {
         /// The sequence.
         sequence: u64,
     },
-    /// The leader counts other messages than were delivered, although nobody changed the log meanwhile.
+    /// The leader counts other messages than were delivered, also when those are taken into account that came and went meanwhile.
     #[error("{read} messages were delivered, and the leader counts {counted}")]
     MiscountedMessages {
         /// Messages that were delivered.
         read: u64,
-        /// Messages that the leader counts.
+        /// Messages that the leader counts, as few as may be if some were deleted meanwhile.
         counted: u64,
+        /// The first sequence that was not delivered, is denied, and is not listed as deleted: as a message is that cannot be read.
+        suspect: Option<u64>,
+    },
+    /// Messages that the server stored and can no longer read.
+    #[error("the server has lost {count} message(s) of the log to damage, the first at sequence {first}")]
+    Lost {
+        /// Their number.
+        count: u64,
+        /// The first one's sequence.
+        first: u64,
     },
     /// An expected sequence did not hold.
     #[error("expected last sequence {expected}, the log has {actual}")]
@@ -177,11 +188,26 @@ impl From<LogError> for Failure {
                  again. If it stays, let NATS fill the wrong replica anew (`nats stream cluster peer-remove`).",
             )
             .at_sequence(sequence),
-            LogError::MiscountedMessages { .. } => Failure::new(
+            LogError::MiscountedMessages { suspect, .. } => {
+                let failure = Failure::new(
+                    Class::Refused,
+                    message,
+                    "Run the same command again. If it stays, the server cannot read a message any more: look at its log and its disk. \
+                     Another replica may have it: let that lead (`nats stream cluster step-down`). So may an earlier backup: keep it.",
+                );
+                match suspect {
+                    Some(sequence) => failure.at_sequence(sequence),
+                    None => failure,
+                }
+            }
+            LogError::Lost { first, .. } => Failure::new(
                 Class::Refused,
                 message,
-                "The stream is damaged or a replica lags: check `nats stream info`, then run the same command again.",
-            ),
+                "Look at the server's log and its disk. An earlier backup may have them: keep it. So may another replica: let that lead \
+                 (`nats stream cluster step-down`), and NATS fill the damaged one anew (`nats stream cluster peer-remove`). Where there is \
+                 none, they are gone, and the server counts them as deleted when it has started again.",
+            )
+            .at_sequence(first),
             LogError::WrongLastSequence { .. } => {
                 Failure::new(Class::Refused, message, "Somebody else appends to this log: stop that writer first.")
             }

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::wire::{ApiError, ConnectOptions, Connection, code};
 
 use super::LogError;
+use super::stream::ELECTION;
 
 /// The connection of a log.
 pub(super) struct Link {
@@ -41,32 +43,32 @@ impl Link {
 
 /// Pause before a stream without a leader is looked at again.
 const LOOK: Duration = Duration::from_millis(500);
-/// Looks at it: half a minute. An election begins up to nine seconds after a leader's death and may need several rounds.
-const LOOKS: u32 = 60;
 
 /// Attempts that passing troubles get: a lost connection, a stream without a leader.
 pub(super) struct Attempts {
     left: u32,
     pause: Duration,
-    looks: u32,
+    /// Since when there is no leader.
+    leaderless: Option<Instant>,
 }
 
 impl Attempts {
     /// Six, with pauses of 0.1, 0.2, … 3.2 s between them; and half a minute for elections.
     pub(super) fn new() -> Self {
-        Self { left: 6, pause: Duration::from_millis(100), looks: LOOKS }
+        Self { left: 6, pause: Duration::from_millis(100), leaderless: None }
     }
 
     /// Waits before the next attempt; gives the error back when it is final or there have been enough.
     pub(super) async fn after(&mut self, error: Trouble) -> Result<(), LogError> {
         let error = match error {
             Trouble::Final(error) => return Err(error),
-            Trouble::Passing(LogError::NoLeader { .. }) if self.looks > 0 => {
-                self.looks -= 1;
+            Trouble::Passing(error @ LogError::NoLeader { .. }) => {
+                if self.leaderless.get_or_insert_with(Instant::now).elapsed() > ELECTION {
+                    return Err(error);
+                }
                 tokio::time::sleep(LOOK).await;
                 return Ok(());
             }
-            Trouble::Passing(error @ LogError::NoLeader { .. }) => return Err(error),
             Trouble::Passing(error) => error,
         };
         if self.left == 0 {
@@ -109,19 +111,26 @@ impl From<ApiError> for Trouble {
 }
 
 impl Trouble {
-    /// What went wrong with a request about a stream.
+    /// What went wrong with a request about a stream. A server that is told to stop gives up JetStream before its connections:
+    /// another one may go on.
     pub(super) fn about_stream(stream: &str, error: ApiError) -> Self {
+        let stream = stream.to_owned();
         match error.err_code() {
-            code::STREAM_NOT_FOUND => Self::Final(LogError::NoStream { stream: stream.to_owned() }),
+            code::STREAM_NOT_FOUND => Self::Final(LogError::NoStream { stream }),
+            code::TEMPORARILY_UNAVAILABLE | code::STREAM_OFFLINE => {
+                Self::Passing(LogError::NoLeader { stream })
+            }
+            code::NOT_ENABLED | code::NOT_ENABLED_FOR_ACCOUNT => Self::Passing(error.into()),
             _ => error.into(),
         }
     }
 
-    /// The same of a stream that was served a moment ago: a server that is told to stop gives up JetStream before its connections,
-    /// and another one may go on.
+    /// The same of a stream that was served a moment ago: a replica that has not made it yet knows none, and consumers have no
+    /// place while its servers are away.
     pub(super) fn about_served_stream(stream: &str, error: ApiError) -> Self {
         match error.err_code() {
-            code::NOT_ENABLED | code::NOT_ENABLED_FOR_ACCOUNT => Self::Passing(error.into()),
+            code::INSUFFICIENT_RESOURCES => Self::Passing(error.into()),
+            code::STREAM_NOT_FOUND => Self::Passing(LogError::NoStream { stream: stream.to_owned() }),
             _ => Self::about_stream(stream, error),
         }
     }

@@ -7,8 +7,9 @@
 //!    the replica that serves the consumer lags or is damaged, and another consumer begins at that sequence.
 //! 3. The end is reached when the last sequence was delivered or accounted for as in 2, never because the consumer says that
 //!    nothing is pending.
-//! 4. Afterwards the leader is asked again: what was skipped is still gone, and where nothing changed meanwhile and the whole
-//!    log was read, its count of messages is the number of those delivered.
+//! 4. Afterwards the leader is asked again: what was skipped is still gone, none was lost to damage, and where the whole log was
+//!    read, no fewer messages were delivered than the leader counted before, but for those deleted since. A message that a
+//!    server cannot read is skipped by its consumers, and denied when it is asked for: only the count and the list of the lost know of it.
 //!
 //! Every retry is bounded and starts anew with every step forward.
 
@@ -99,11 +100,26 @@ impl JetStreamReader {
             accounting: Accounting::default(),
             phase: Phase::Reading,
         };
-        reader.before = reader.leader_info().await?;
-        if through > reader.before.state.last_seq {
-            return Err(LogError::beyond(through, reader.before.state.last_seq));
-        }
+        reader.before = reader.leader_info_through(through).await?;
         Ok(reader)
+    }
+
+    /// The leader's word of a log that reaches so far: in a cluster, one that has just been elected may be behind what another one
+    /// has said.
+    async fn leader_info_through(&mut self, through: u64) -> Result<StreamInfo, LogError> {
+        let info = self.leader_info().await?;
+        if through <= info.state.last_seq {
+            return Ok(info);
+        }
+        let beyond = LogError::beyond(through, info.state.last_seq);
+        if self.asking.connection().await?.server().cluster.is_none() {
+            return Err(beyond);
+        }
+        self.before.state.last_seq = through;
+        match self.leader_info().await {
+            Err(LogError::Unaccounted { .. }) => Err(beyond),
+            info => info,
+        }
     }
 
     /// The leader's word, its list of deleted sequences included; its log must reach to the end of what is read. A leader
@@ -248,7 +264,8 @@ impl JetStreamReader {
         {
             return Ok(());
         }
-        let info = self.leader_info().await?;
+        // Its waits are not multiplied by those of the steps.
+        let info = self.leader_info().await.map_err(Trouble::Final)?;
         if self.first_existing(unlisted(&info, self.next, last)).await?.is_none() {
             self.skip_through(last);
         }
@@ -260,7 +277,7 @@ impl JetStreamReader {
     /// sequence, after the messages before it have left.
     async fn confirm_gaps(&mut self) -> Result<(), Trouble> {
         let gaps = self.gaps_received();
-        let info = self.leader_info().await?;
+        let info = self.leader_info().await.map_err(Trouble::Final)?;
         let doubtful = gaps.iter().flat_map(|&(first, last)| unlisted(&info, first, last)).collect();
         let Some(missing) = self.first_existing(doubtful).await? else {
             self.confirmed_below = gaps.last().map_or(self.next, |gap| gap.1 + 1);
@@ -322,6 +339,7 @@ impl JetStreamReader {
         if let Some(sequence) = self.retrying_first_existing(doubtful).await? {
             return Err(LogError::Unaccounted { first: sequence, last: sequence });
         }
+        self.refuse_lost(&after)?;
         self.check_count(&after)?;
         if let Some(source) = self.source.take() {
             source.close().await;
@@ -329,14 +347,35 @@ impl JetStreamReader {
         Ok(())
     }
 
-    fn check_count(&self, after: &StreamInfo) -> Result<(), LogError> {
-        let unchanged = after.state.holds_the_same_as(&self.before.state);
-        let whole = self.from <= after.state.first_seq && self.through == after.state.last_seq;
-        let (read, counted) = (self.accounting.records, after.state.messages);
-        if unchanged && whole && read != counted {
-            return Err(LogError::MiscountedMessages { read, counted });
+    /// What the server has found damaged and gave up counts as deleted afterwards. (What was stored again since is no gap.)
+    fn refuse_lost(&self, info: &StreamInfo) -> Result<(), LogError> {
+        let gaps = self.accounting.gaps.iter();
+        let mut lost = gaps.flat_map(|&(first, last)| info.state.lost.msgs.within(first, last)).peekable();
+        let Some(&(first, _)) = lost.peek() else { return Ok(()) };
+        Err(LogError::Lost { first, count: lost.map(|(first, last)| last - first + 1).sum() })
+    }
+
+    /// Of a reading from the log's beginning: as many messages as the leader counted, less those beyond what was read and those that
+    /// were deleted meanwhile.
+    fn check_count(&self, info: &StreamInfo) -> Result<(), LogError> {
+        let (before, after) = (&self.before.state, &info.state);
+        if self.from > before.log_state().first_sequence {
+            return Ok(());
         }
-        Ok(())
+        let beyond = before.last_seq - self.through;
+        let added = after.last_seq - before.last_seq;
+        let deleted = (before.messages + added).saturating_sub(after.messages);
+        let least = before.messages.saturating_sub(beyond + deleted);
+        let length = before.last_seq + 1 - before.log_state().first_sequence;
+        let most =
+            before.messages.saturating_sub(beyond.saturating_sub(length.saturating_sub(before.messages)));
+        let read = self.accounting.records;
+        let counted = read.clamp(least, most.max(least));
+        if read == counted {
+            return Ok(());
+        }
+        let suspects = self.accounting.gaps.iter().flat_map(|&(first, last)| unlisted(info, first, last));
+        Err(LogError::MiscountedMessages { read, counted, suspect: suspects.map(|(first, _)| first).next() })
     }
 
     async fn retrying_first_existing(&self, ranges: Vec<(u64, u64)>) -> Result<Option<u64>, LogError> {

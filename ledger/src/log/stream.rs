@@ -9,6 +9,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
 pub use super::deleted::Ranges;
@@ -19,6 +20,11 @@ use crate::wire::{ApiError, Connection, code};
 pub const DEADLINE: Duration = Duration::from_secs(10);
 /// Longest wait until a stream is made, changed or gone: that waits for every replica.
 pub const CHANGE: Duration = Duration::from_secs(30);
+/// Longest wait for a leader that is being elected: an election begins up to nine seconds after a leader's death and may need
+/// several rounds. Until it begins, nobody answers.
+pub const ELECTION: Duration = Duration::from_secs(30);
+/// See [`ClusterInfo::is_led`].
+const LEASE: Duration = Duration::from_secs(3);
 /// A list of more deleted sequences than this is not asked for: the server writes it in one answer, eight bytes and more
 /// for each, and ends connections that have 64 MiB waiting.
 pub(super) const LONGEST_LIST: u64 = 3_000_000;
@@ -33,7 +39,7 @@ pub struct StreamInfo {
     pub created: String,
     /// State.
     pub state: StreamState,
-    /// Its place in a cluster; `None` on a single server.
+    /// Its place in a cluster; on a single server `None`, or that server alone.
     #[serde(default)]
     pub cluster: Option<ClusterInfo>,
 }
@@ -64,6 +70,17 @@ pub struct StreamState {
     /// Those sequences, when they were asked for. 2.9 leaves some out.
     #[serde(default)]
     pub deleted: Ranges,
+    /// What the server has found damaged and gave up, when that was asked for.
+    #[serde(default)]
+    pub lost: Lost,
+}
+
+/// Messages that a server stored and can no longer read. Until it starts again it says so; then they count as deleted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Lost {
+    /// Their sequences.
+    pub msgs: Ranges,
 }
 
 impl StreamState {
@@ -77,12 +94,6 @@ impl StreamState {
             len_bytes: self.bytes,
         }
     }
-
-    /// Nothing was appended or deleted between the two.
-    pub(super) fn holds_the_same_as(&self, other: &Self) -> bool {
-        let content = |state: &Self| (state.log_state(), state.num_deleted);
-        content(self) == content(other)
-    }
 }
 
 /// The servers that keep a stream.
@@ -91,8 +102,38 @@ impl StreamState {
 pub struct ClusterInfo {
     /// The leader's name; empty when there is none.
     pub leader: String,
-    /// The others. Their word of being current is not relied upon.
+    /// The others, as the leader sees them; all, as the one that answers sees them, where there is none. Their word of being
+    /// current is not relied upon.
     pub replicas: Vec<Replica>,
+    /// The group that elects the leader, as newer servers tell it that belong to it.
+    pub raft_group: String,
+    /// Replicas are being added or moved.
+    pub desired: Option<IgnoredAny>,
+}
+
+impl ClusterInfo {
+    /// Whether the leader of a stream of so many replicas has said this, and leads it still. Else a replica has, with what it
+    /// has itself:
+    /// - one that knows no leader;
+    /// - one that was to lead once and answers beside the leader, which it lists among the others;
+    /// - one that has not heard yet who else keeps the stream, and names itself.
+    ///
+    /// A leader hears every other each second. One that has not heard a majority for three may have been followed by another, and
+    /// what it says may be old; otherwise it hears of that with the next second.
+    pub fn is_led(&self, wanted: u64) -> bool {
+        let is_member = !self.raft_group.is_empty() || self.desired.is_some();
+        let names_itself = self.replicas.is_empty() && wanted > 1 && !is_member;
+        let is_another = self.replicas.iter().any(|replica| replica.name == self.leader);
+        !(self.leader.is_empty() || names_itself || is_another || self.is_alone())
+    }
+
+    /// Half of those that elect, or fewer, were heard lately.
+    fn is_alone(&self) -> bool {
+        let electing = || self.replicas.iter().filter(|replica| !replica.pending);
+        let heard =
+            electing().filter(|replica| replica.is_heard_within(LEASE) && !replica.is_unheard()).count();
+        (heard + 1) * 2 <= electing().count() + 1
+    }
 }
 
 /// One of the servers that follow a stream's leader.
@@ -103,10 +144,26 @@ pub struct Replica {
     pub name: String,
     /// The leader believes that it is up to date.
     pub current: bool,
-    /// It is not there.
+    /// It is not there. Said some minutes after a death.
     pub offline: bool,
+    /// Nanoseconds since it was heard.
+    pub active: u64,
     /// Operations that it is behind.
     pub lag: u64,
+    /// It is to become one, and elects nobody yet.
+    pub pending: bool,
+}
+
+impl Replica {
+    /// The leader has never heard it.
+    fn is_unheard(&self) -> bool {
+        self.active == 0 && !self.current
+    }
+
+    /// It is there and was heard within this time.
+    pub fn is_heard_within(&self, span: Duration) -> bool {
+        !self.offline && Duration::from_nanos(self.active) <= span
+    }
 }
 
 impl StreamInfo {
@@ -115,8 +172,7 @@ impl StreamInfo {
     /// # Errors
     /// [`LogError::NoLeader`] when a replica has answered in its place.
     pub fn of_leader(self) -> Result<Self, LogError> {
-        let is_led = |cluster: &ClusterInfo| !cluster.leader.is_empty() || cluster.replicas.is_empty();
-        match self.cluster.as_ref().is_none_or(is_led) {
+        match self.cluster.as_ref().is_none_or(|cluster| cluster.is_led(self.replicas())) {
             true => Ok(self),
             false => Err(LogError::NoLeader { stream: self.config_text("name").to_owned() }),
         }
@@ -171,13 +227,13 @@ impl<'a> StreamRequests<'a> {
         info.of_leader().map_err(ApiError::Failed)
     }
 
-    /// The same with the list of deleted sequences, unless it is too long to be asked for.
+    /// The same with the lists of deleted and lost sequences, unless they are too long to be asked for.
     ///
     /// # Errors
     /// As [`StreamRequests::info`].
     pub async fn info_with_deleted(self) -> Result<StreamInfo, ApiError> {
         let info = self.info().await?;
-        if info.state.num_deleted == 0 || info.state.num_deleted > LONGEST_LIST {
+        if info.state.num_deleted > LONGEST_LIST {
             return Ok(info);
         }
         let endpoint = format!("STREAM.INFO.{}", self.stream);
@@ -282,3 +338,37 @@ impl Found {
 /// An answer that says nothing but that it was done.
 #[derive(Deserialize)]
 struct Done {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_led(cluster: &str, replicas: u64) -> bool {
+        serde_json::from_str::<ClusterInfo>(cluster).unwrap().is_led(replicas)
+    }
+
+    #[test]
+    fn only_a_leader_that_a_majority_has_just_heard_is_believed() {
+        let led = |replicas: &str| is_led(&format!(r#"{{"leader":"a","replicas":[{replicas}]}}"#), 3);
+        let (heard, silent) = (r#"{"name":"b","active":900000000}"#, r#"{"name":"c","active":3100000000}"#);
+        let offline = r#"{"name":"d","active":1,"offline":true}"#;
+        assert!(led(&format!("{heard},{heard}")) && led(&format!("{heard},{silent}")));
+        assert!(!led(&format!("{silent},{silent}")) && !led(&format!("{silent},{offline}")));
+        // Heard just now, or never.
+        let (now, never) = (r#"{"name":"b","current":true}"#, r#"{"name":"b"}"#);
+        assert!(led(&format!("{now},{silent}")) && !led(&format!("{never},{silent}")));
+        // A replica names the leader that it lists.
+        assert!(!led(&format!(r#"{heard},{{"name":"a","active":1}}"#)));
+        assert!(!is_led(&format!(r#"{{"replicas":[{heard},{heard},{heard}]}}"#), 3));
+    }
+
+    #[test]
+    fn a_server_that_names_itself_alone_leads_a_stream_of_one_replica_or_of_more_to_come() {
+        let alone = r#"{"leader":"a"}"#;
+        assert!(is_led(alone, 1) && !is_led(alone, 3));
+        // Its servers were taken away, and it elects by itself.
+        assert!(is_led(r#"{"leader":"a","raft_group":"S-R3F-x"}"#, 3));
+        assert!(is_led(r#"{"leader":"a","replicas":[{"name":"b","offline":true,"pending":true}]}"#, 3));
+        assert!(is_led(r#"{"leader":"a","desired":{"name":"C","replicas":[{"name":"b"}]}}"#, 3));
+    }
+}

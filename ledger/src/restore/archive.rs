@@ -21,8 +21,8 @@ use super::source::{Pass, Source};
 use super::stop::Stop;
 use super::upload::{ChunkWriter, Upload};
 use super::{Progress, RestoreOptions};
-use crate::log::{Mark, StreamConfig};
-use crate::wire::Connection;
+use crate::log::{LogError, Mark, StreamConfig};
+use crate::wire::{ApiError, Connection};
 
 /// A restore that failed, and whether the server had begun it: what it then keeps under the name is ours to remove.
 pub(super) struct Stopped {
@@ -96,7 +96,7 @@ async fn converse<S: Read + Seek + Send + 'static>(
     // The source must be ready before the request: the server waits five seconds for a chunk.
     let first = stop.interrupts(async { Ok(chunks.recv().await) }).await.map_err(Stopped::before)?;
     // Not stopped: whether the server has begun must be known.
-    let deliver = request(connection, &config, source.content()).await.map_err(Stopped::before)?;
+    let deliver = request(connection, server, &config, source.content()).await?;
     let transfer = transfer(connection, server, &config, &deliver, chunks, first, pass);
     stop.interrupts(transfer).await.map_err(Stopped::amid)
 }
@@ -133,15 +133,22 @@ struct Accepted {
 
 async fn request(
     connection: &Connection,
+    server: &Server,
     config: &StreamConfig,
     content: &Content,
-) -> Result<String, Failure> {
+) -> Result<String, Stopped> {
     let body = json!({"config": Value::Object(config.to_json()), "state": state(content)});
     let endpoint = format!("STREAM.RESTORE.{}", config.name);
-    match connection.api::<Accepted>(&endpoint, &body, ANSWER).await {
-        Ok(accepted) => Ok(accepted.deliver_subject),
-        Err(error) => Err(refusal::failure(error, &config.name, Stage::Request)),
-    }
+    let accepted =
+        server.once_elected(async || connection.api::<Accepted>(&endpoint, &body, ANSWER).await).await;
+    accepted.map(|accepted| accepted.deliver_subject).map_err(|error| {
+        // It may have begun, and nobody said so.
+        let begun = match &error {
+            ApiError::Failed(LogError::Unreachable { .. }) => Begun::Yes,
+            _ => Begun::No,
+        };
+        Stopped { failure: refusal::failure(error, &config.name, Stage::Request), begun }
+    })
 }
 
 /// The server reads it and checks nothing of it.

@@ -78,7 +78,6 @@ fn without(room: Room, stream: &LiveStream) -> Room {
 mod tests {
     use serde_json::json;
 
-    use super::super::replicas::Cluster;
     use super::*;
 
     #[test]
@@ -92,7 +91,7 @@ mod tests {
             messages: 9,
             len_bytes: 100,
             consumers: 0,
-            cluster: Cluster::default(),
+            cluster: None,
         };
         let room = Room { storage_bytes: Some(50), streams: Some(0) };
         assert_eq!(without(room, &going), Room { storage_bytes: Some(350), streams: Some(1) });

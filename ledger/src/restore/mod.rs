@@ -25,7 +25,7 @@ use std::future::Future;
 use std::io::{Read, Seek};
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use trstctl_formats::backup::{Allow, Content, Lines};
 use trstctl_formats::{Class, Failure, StoreTime};
@@ -121,6 +121,8 @@ pub struct Written {
     pub numbering: Numbering,
     /// Stored `Nats-Expected-*` header lines that were left out.
     pub expectations_left_out: u64,
+    /// When the archive was, if it was one: the others fetch it later.
+    arrived: Option<Instant>,
     /// What the live log must hold now, under `lines`.
     expected: Content,
     lines: Lines,
@@ -133,6 +135,8 @@ pub struct Proven {
     pub live: Content,
     /// The log is the same bit for bit; `false` after publishing.
     pub exact: bool,
+    /// When the archive was written, at the latest, if it was one.
+    arrived: Option<Instant>,
 }
 
 /// The restore of one backup into one stream.
@@ -178,7 +182,7 @@ impl<S: Read + Seek + Send + 'static> Restore<S> {
     ///
     /// When `stop` completes, the connection is closed and, in a cluster, what was begun is deleted, which takes at most
     /// [`LONGEST_REMOVAL`]. Dropping the future instead is safe too, but leaves the name taken in a cluster: the next run
-    /// then waits until the cluster shows what is there, up to 40 s, and removes it.
+    /// then waits until the cluster shows what is there, up to two minutes, and removes it.
     ///
     /// # Errors
     /// As [`Restore::plan`], what the server refuses, and `interrupted` after `stop`. What is left then is known by its
@@ -206,7 +210,7 @@ impl<S: Read + Seek + Send + 'static> Restore<S> {
     /// # Errors
     /// `unreachable` when no replica came nearer for a minute; the stream then keeps its mark.
     pub async fn replicate(&self) -> Result<(), Failure> {
-        replicas::wait_for_majority(&self.server, self.content().records, &self.options.progress).await
+        replicas::wait_for_majority(&self.server, self.content().records, &self.options.progress, None).await
     }
 
     /// Reads the live log whole and compares it with what was to be written.
@@ -216,7 +220,7 @@ impl<S: Read + Seek + Send + 'static> Restore<S> {
     pub async fn read_back(&self, written: &Written) -> Result<Proven, Failure> {
         let live = read_back::read_live(&self.log, written.lines, &self.options.progress).await?;
         if read_back::is_same(&live, &written.expected, written.lines) {
-            return Ok(Proven { live, exact: written.lines == Lines::Exact });
+            return Ok(Proven { live, exact: written.lines == Lines::Exact, arrived: written.arrived });
         }
         let (log, source, expected) = (&self.log, &self.source, &written.expected);
         Err(read_back::name_difference(log, source, written.lines, &live, expected).await)
@@ -228,14 +232,15 @@ impl<S: Read + Seek + Send + 'static> Restore<S> {
     /// As [`Restore::read_back`].
     pub async fn read_back_earlier(&self) -> Result<Proven, Failure> {
         let lines = self.lines()?;
+        let arrived = (self.options.method == Method::Archive).then(Instant::now);
         let content = self.source.content();
         let live = read_back::read_live(&self.log, lines, &self.options.progress).await?;
         if lines != Lines::Exact {
             // The root of other lines is known only to the run that published; the plan compared the messages.
-            return Ok(Proven { live, exact: false });
+            return Ok(Proven { live, exact: false, arrived });
         }
         if read_back::is_same(&live, content, lines) {
-            return Ok(Proven { live, exact: true });
+            return Ok(Proven { live, exact: true, arrived });
         }
         Err(read_back::name_difference(&self.log, &self.source, lines, &live, content).await)
     }
@@ -246,7 +251,9 @@ impl<S: Read + Seek + Send + 'static> Restore<S> {
     /// # Errors
     /// When the server refuses or replicas lack the log; the same command then only does this again.
     pub async fn accept(&self, proof: &Proven) -> Result<(), Failure> {
-        self.replicate().await?;
+        let (records, progress) = (self.content().records, &self.options.progress);
+        let arrived = proof.arrived.filter(|_| self.is_replicated());
+        replicas::wait_for_majority(&self.server, records, progress, arrived).await?;
         self.place().clear_mark(&proof.live).await
     }
 
@@ -278,7 +285,7 @@ impl<S: Read + Seek + Send + 'static> Restore<S> {
     async fn send_archive(&self, state: &TargetState, stop: &mut Stop<'_>) -> Result<Written, Failure> {
         let place = self.place();
         // Before anything goes, and with what goes: its room may be given back late.
-        let limits = place.limits().await?;
+        let limits = stop.interrupts(place.limits()).await?;
         place.make_free(state).await?;
         match archive::send(&self.server, &self.source, &self.options, limits, stop).await {
             Ok(stats) => Ok(self.written(stats.messages)),
@@ -290,6 +297,7 @@ impl<S: Read + Seek + Send + 'static> Restore<S> {
     fn written(&self, messages: u64) -> Written {
         let expected = self.source.content().clone();
         Written {
+            arrived: Some(Instant::now()),
             messages,
             messages_before: expected.records.saturating_sub(messages),
             numbering: Numbering::Kept { first: expected.first_sequence },
@@ -310,13 +318,14 @@ impl<S: Read + Seek + Send + 'static> Restore<S> {
             TargetState::Unfinished { records } if *records > 0 => *records,
             _ => 0,
         };
-        place.limits().await?;
+        stop.interrupts(place.limits()).await?;
         place.make_publishable(state, numbering, messages_before).await?;
         let connection = self.server.connect_again().await?;
         let progress = &self.options.progress;
         let publishing = publish::publish(&connection, &self.source, numbering, messages_before, progress);
         let published = stop.interrupts(publishing).await?;
         Ok(Written {
+            arrived: None,
             messages: published.content.records - messages_before,
             messages_before,
             numbering,

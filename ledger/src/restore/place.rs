@@ -6,6 +6,7 @@
 //! alone: where there is none, one of its replicas answers, and one that has nothing says that nothing was ever written.
 
 use std::io::{Read, Seek};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use trstctl_formats::backup::{Content, Lines};
@@ -21,6 +22,9 @@ use super::source::Source;
 use super::target::{self, Finding, Judgement, TargetState};
 use super::{LONGEST_REMOVAL, NAME_WITHOUT_STREAM, RestoreOptions};
 use crate::log::{DUPLICATE_WINDOW, EventLog, LogReader, Mark, PUBLISH_DUPLICATE_WINDOW, StreamConfig};
+
+/// What a server has received for a stream is stored, and an update done, within so long.
+const SETTLE: Duration = Duration::from_secs(1);
 
 /// The place, as one restore sees it.
 pub(super) struct Place<'a> {
@@ -117,7 +121,7 @@ impl Place<'_> {
     }
 
     async fn remove_begun(&self) -> Result<(), Failure> {
-        match self.server.shown().await? {
+        match self.server.glance().await? {
             Some(live) if live.mark() != Some(Mark(self.content.merkle_root)) => {
                 Err(written_meanwhile(&live))
             }
@@ -206,22 +210,54 @@ impl Place<'_> {
         Err(Failure::new(Class::Refused, message, hint))
     }
 
-    /// Moves the subjects aside, looks again, and only then deletes.
+    /// Moves the subjects aside, looks again, and only then deletes. Whatever stops this, they are moved back.
     async fn remove_never_written(&self) -> Result<(), Failure> {
         let Some(live) = self.server.live().await? else { return Ok(()) };
         if !live.is_untouched() {
             return Err(written_meanwhile(&live));
         }
-        let subjects = json!(self.config().subjects);
-        self.server.update(&live, &[("subjects", json!([target::moved_aside(&live.name)]))]).await?;
-        let again = self.server.live().await?;
-        match again {
+        match self.remove_aside(&live).await {
+            Err(failure) => Err(self.move_back(failure).await),
+            gone => gone,
+        }
+    }
+
+    async fn remove_aside(&self, live: &LiveStream) -> Result<(), Failure> {
+        self.server.update(live, &[("subjects", json!([target::moved_aside(&live.name)]))]).await?;
+        // What had arrived before is stored by then.
+        tokio::time::sleep(SETTLE).await;
+        match self.server.live().await? {
             None => Ok(()),
             Some(again) if again.is_untouched() => self.server.delete().await,
-            Some(again) => {
-                self.server.update(&again, &[("subjects", subjects)]).await?;
-                Err(written_meanwhile(&again))
+            Some(again) => Err(written_meanwhile(&again)),
+        }
+    }
+
+    /// An update that was not answered may have been done.
+    async fn move_back(&self, failure: Failure) -> Failure {
+        let hint = match self.moved_back().await {
+            Ok(()) => return failure,
+            Err(left) => format!(
+                "{} Its subjects may still be moved aside, so that nothing can be written to it ({}): the same command goes on, or \
+                 `nats stream edit {} --subjects '{}'` moves them back.",
+                failure.hint,
+                left.message,
+                self.config().name,
+                self.config().subjects.join(",")
+            ),
+        };
+        Failure { hint, ..failure }
+    }
+
+    async fn moved_back(&self) -> Result<(), Failure> {
+        tokio::time::sleep(SETTLE).await;
+        // The other connection may have been lost.
+        let server = Server::new(self.server.connect_again().await?, &self.config().name);
+        match server.live().await? {
+            Some(live) if live.subjects() == [target::moved_aside(&live.name)] => {
+                server.update(&live, &[("subjects", json!(self.config().subjects))]).await.map(|_| ())
             }
+            _ => Ok(()),
         }
     }
 
@@ -238,10 +274,10 @@ impl Place<'_> {
     async fn remove_leaderless(&self) -> Result<(), Failure> {
         match self.server.shown().await? {
             None => Ok(()),
-            Some(live) if live.cluster.is_led() => self.remove_own_work().await,
+            // One that leads again may have all of it.
             Some(live) => {
-                self.own(live)?;
-                self.server.delete().await
+                self.own(self.server.leaderless(&live).await?)?;
+                self.server.delete_leaderless().await
             }
         }
     }
@@ -265,7 +301,7 @@ impl Place<'_> {
     }
 }
 
-fn nanoseconds(duration: std::time::Duration) -> Value {
+fn nanoseconds(duration: Duration) -> Value {
     Value::from(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
 }
 

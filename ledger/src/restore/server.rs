@@ -7,19 +7,15 @@ use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 use trstctl_formats::{Class, Failure};
 
-use super::replicas::Cluster;
-use crate::log::stream::CHANGE;
+use crate::log::stream::{CHANGE, ClusterInfo, ELECTION};
 use crate::log::{LogError, Mark, StreamConfig};
-use crate::wire::{ApiError, Connection, code};
+use crate::wire::{ApiError, ConnectOptions, Connection, code};
 
 /// Longest wait for the answer to one request.
 pub(super) const ANSWER: Duration = Duration::from_secs(10);
 /// Wait for the answer to a question that is asked again.
 const GLANCE: Duration = Duration::from_secs(5);
-/// Longest wait for a leader that is being elected: an election begins up to nine seconds after a leader's death and may
-/// need several rounds.
-const ELECTION: Duration = Duration::from_secs(30);
-/// The same for a stream that is deleted if it gets none.
+/// Longest wait for the leader of a stream that is deleted if it gets none.
 const LONGEST_ELECTION: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(500);
 
@@ -34,10 +30,15 @@ pub(super) struct LiveStream {
     /// Bytes of the messages on one replica.
     pub(super) len_bytes: u64,
     pub(super) consumers: u64,
-    pub(super) cluster: Cluster,
+    pub(super) cluster: Option<ClusterInfo>,
 }
 
 impl LiveStream {
+    /// Its leader has said all this; else one of its replicas, of what it has itself.
+    pub(super) fn is_led(&self) -> bool {
+        self.cluster.as_ref().is_none_or(|cluster| cluster.is_led(self.replicas()))
+    }
+
     pub(super) fn subjects(&self) -> Vec<String> {
         let subjects = self.config.get("subjects").and_then(Value::as_array);
         subjects.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
@@ -55,10 +56,6 @@ impl LiveStream {
     pub(super) fn mark(&self) -> Option<Mark> {
         Mark::parse(&self.description)
     }
-
-    fn longest_election(&self) -> Duration {
-        if self.mark().is_some() { LONGEST_ELECTION } else { ELECTION }
-    }
 }
 
 #[derive(Deserialize)]
@@ -66,7 +63,7 @@ struct Info {
     config: Map<String, Value>,
     state: State,
     #[serde(default)]
-    cluster: Cluster,
+    cluster: Option<ClusterInfo>,
 }
 
 #[derive(Deserialize)]
@@ -187,8 +184,9 @@ impl Server {
         let mut names = Vec::new();
         loop {
             let body = json!({"subject": subject, "offset": names.len()});
-            let page: Names =
-                self.connection.api("STREAM.NAMES", &body, ANSWER).await.map_err(LogError::from)?;
+            let page =
+                self.patiently(async |patience| self.connection.api("STREAM.NAMES", &body, patience).await);
+            let page: Names = page.await.map_err(LogError::from)?;
             let streams = page.streams.unwrap_or_default();
             let is_last = streams.is_empty();
             names.extend(streams);
@@ -198,12 +196,42 @@ impl Server {
         }
     }
 
+    /// Asks what changes nothing, again while a cluster elects somebody who may answer.
+    async fn patiently<T>(&self, ask: impl AsyncFn(Duration) -> Result<T, ApiError>) -> Result<T, ApiError> {
+        let begun = Instant::now();
+        let patience = if self.is_clustered() { GLANCE } else { ANSWER };
+        loop {
+            match ask(patience).await {
+                Err(error) if self.is_passing(&error) && begun.elapsed() < ELECTION => {
+                    tokio::time::sleep(POLL).await;
+                }
+                answered => return answered,
+            }
+        }
+    }
+
+    /// Asks for a change, again while the cluster refuses it since it elects a leader.
+    pub(super) async fn once_elected<T>(
+        &self,
+        ask: impl AsyncFn() -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
+        let begun = Instant::now();
+        loop {
+            match ask().await {
+                Err(error) if self.is_electing(&error) && begun.elapsed() < ELECTION => {
+                    tokio::time::sleep(POLL).await;
+                }
+                answered => return answered,
+            }
+        }
+    }
+
     /// The stream as its leader has it, if there is one; an election is waited for.
     pub(super) async fn live(&self) -> Result<Option<LiveStream>, Failure> {
         let begun = Instant::now();
         loop {
             match self.shown().await? {
-                Some(live) if live.cluster.is_led() => return Ok(Some(live)),
+                Some(live) if live.is_led() => return Ok(Some(live)),
                 None => return Ok(None),
                 Some(_) if begun.elapsed() < ELECTION => tokio::time::sleep(POLL).await,
                 Some(_) => return Err(LogError::NoLeader { stream: self.stream.clone() }.into()),
@@ -213,7 +241,13 @@ impl Server {
 
     /// The stream as whoever answers has it: only its configuration is everybody's.
     pub(super) async fn shown(&self) -> Result<Option<LiveStream>, Failure> {
-        let info = self.ask(ANSWER).await.map_err(LogError::from)?;
+        let info = self.patiently(async |patience| self.ask(patience).await).await.map_err(LogError::from)?;
+        Ok(info.map(LiveStream::from))
+    }
+
+    /// The same, asked once.
+    pub(super) async fn glance(&self) -> Result<Option<LiveStream>, Failure> {
+        let info = self.ask(GLANCE).await.map_err(LogError::from)?;
         Ok(info.map(LiveStream::from))
     }
 
@@ -222,18 +256,24 @@ impl Server {
         match self.ask(ANSWER).await {
             Ok(Some(info)) => Ok(Sight::Shown(info.into())),
             Ok(None) => Ok(Sight::Hidden(None)),
-            Err(error) if self.is_silent(&error) || self.is_electing(&error) => {
-                Ok(Sight::Hidden(Some(LogError::from(error).into())))
-            }
+            Err(error) if self.is_passing(&error) => Ok(Sight::Hidden(Some(LogError::from(error).into()))),
             Err(error) => Err(LogError::from(error).into()),
         }
     }
 
     async fn ask(&self, patience: Duration) -> Result<Option<Info>, ApiError> {
-        match self.connection.api_get(&format!("STREAM.INFO.{}", self.stream), patience).await {
+        match self.connection.api_get(&self.info_endpoint(), patience).await {
             Err(error) if error.err_code() == code::STREAM_NOT_FOUND => Ok(None),
             answered => answered.map(Some),
         }
+    }
+
+    fn info_endpoint(&self) -> String {
+        format!("STREAM.INFO.{}", self.stream)
+    }
+
+    fn is_passing(&self, error: &ApiError) -> bool {
+        self.is_silent(error) || self.is_electing(error)
     }
 
     /// Nobody of the cluster has answered, and the connection holds.
@@ -245,19 +285,23 @@ impl Server {
     /// The cluster has no leader for the stream, or the word of the new one is not everywhere yet.
     fn is_electing(&self, error: &ApiError) -> bool {
         let is_unheard = matches!(error, ApiError::Failed(LogError::NoResponders { .. }));
-        self.is_clustered() && (is_unheard || error.err_code() == code::TEMPORARILY_UNAVAILABLE)
+        let is_unled = matches!(error.err_code(), code::TEMPORARILY_UNAVAILABLE | code::STREAM_OFFLINE);
+        self.is_clustered() && (is_unheard || is_unled)
     }
 
     pub(super) async fn room(&self) -> Result<Room, Failure> {
-        let account: Account = self.connection.api_get("INFO", ANSWER).await.map_err(LogError::from)?;
-        Ok(account.room())
+        let account =
+            self.patiently(async |patience| self.connection.api_get::<Account>("INFO", patience).await);
+        Ok(account.await.map_err(LogError::from)?.room())
     }
 
     /// Creates the stream and gives back what the server made of it.
     pub(super) async fn create(&self, config: &StreamConfig) -> Result<LiveStream, ApiError> {
         let endpoint = format!("STREAM.CREATE.{}", self.stream);
-        let info: Info = self.connection.api(&endpoint, &config.to_json(), CHANGE).await?;
-        Ok(info.into())
+        let config = config.to_json();
+        let created =
+            self.once_elected(async || self.connection.api::<Info>(&endpoint, &config, CHANGE).await);
+        Ok(created.await?.into())
     }
 
     /// Changes some keys of the live configuration, and leaves the others as they are.
@@ -271,18 +315,44 @@ impl Server {
             config.insert((*key).to_owned(), value.clone());
         }
         let endpoint = format!("STREAM.UPDATE.{}", self.stream);
-        let info: Info = self.connection.api(&endpoint, &config, CHANGE).await.map_err(LogError::from)?;
-        Ok(info.into())
+        let updated =
+            self.once_elected(async || self.connection.api::<Info>(&endpoint, &config, CHANGE).await);
+        Ok(updated.await.map_err(LogError::from)?.into())
     }
 
     /// Deletes the stream; it is no error when it is gone already.
     pub(super) async fn delete(&self) -> Result<(), Failure> {
-        let endpoint = format!("STREAM.DELETE.{}", self.stream);
-        match self.connection.api_get::<Value>(&endpoint, CHANGE).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.err_code() == code::STREAM_NOT_FOUND => Ok(()),
-            Err(error) => Err(LogError::from(error).into()),
+        self.ask_to_delete(CHANGE).await.map_err(|error| LogError::from(error).into())
+    }
+
+    /// The same of a stream without a leader: some versions do it and nobody says so.
+    pub(super) async fn delete_leaderless(&self) -> Result<(), Failure> {
+        match self.ask_to_delete(ANSWER).await {
+            Err(error) if self.is_silent(&error) => self.wait_until_gone(error).await,
+            asked => asked.map_err(|error| LogError::from(error).into()),
         }
+    }
+
+    async fn ask_to_delete(&self, patience: Duration) -> Result<(), ApiError> {
+        let endpoint = format!("STREAM.DELETE.{}", self.stream);
+        match self.connection.api_get::<Value>(&endpoint, patience).await {
+            Err(error) if error.err_code() == code::STREAM_NOT_FOUND => Ok(()),
+            asked => asked.map(|_| ()),
+        }
+    }
+
+    async fn wait_until_gone(&self, silence: ApiError) -> Result<(), Failure> {
+        let begun = Instant::now();
+        // Said twice: a cluster's new leader may not have read of it yet.
+        let mut gone = 0;
+        while gone < 2 {
+            gone = if matches!(self.ask(GLANCE).await, Ok(None)) { gone + 1 } else { 0 };
+            if begun.elapsed() > CHANGE {
+                return Err(LogError::from(silence).into());
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(())
     }
 
     /// Whether the server itself may store so many bytes. Old servers do not ask before they take an archive, and refuse
@@ -319,10 +389,10 @@ impl Server {
     /// The stream whose name is listed. In a cluster, a restore that was cut shows nothing but its name for a while: INFO
     /// says that there is no stream, or that it has no leader, or nothing at all.
     ///
-    /// A stream without a leader is given back as such in the end. A restored one may stay so for ever although all its servers
-    /// live: when its leader dies before another replica has its messages, these elect one of them, which steps down at
-    /// once; what they noted of that is newer than all that the old leader knows, and they never vote for it again (seen with
-    /// 2.15).
+    /// A stream without a leader is given back as such in the end, a marked one only when all its replicas have said how long it is.
+    /// A restored one may stay without for ever although all its servers live: when its leader dies
+    /// before another replica has its messages, these elect one of them, which steps down at once; what they noted of that is newer
+    /// than all that the old leader knows, and they never vote for it again (seen with 2.15).
     pub(super) async fn live_within(
         &self,
         subject: &str,
@@ -334,11 +404,16 @@ impl Server {
                 Ok(Some(info)) => {
                     let live = LiveStream::from(info);
                     let waited = leaderless.get_or_insert_with(Instant::now).elapsed();
-                    if live.cluster.is_led() || waited > live.longest_election() {
+                    if live.is_led() || live.mark().is_none() && waited > ELECTION {
                         return Ok(Some(live));
                     }
-                    tokio::time::sleep(POLL).await;
-                    continue;
+                    if waited > LONGEST_ELECTION {
+                        match self.leaderless(&live).await {
+                            // One that leads for a moment, or answers late.
+                            Err(_) if waited < LONGEST_ELECTION + ELECTION => {}
+                            shown => return shown.map(Some),
+                        }
+                    }
                 }
                 Ok(None) if !self.names(subject).await?.contains(&self.stream) => return Ok(None),
                 Ok(None) => {}
@@ -346,25 +421,72 @@ impl Server {
                 Err(error) if self.is_electing(&error) && begun.elapsed() < ELECTION => {}
                 Err(error) => return Err(LogError::from(error).into()),
             }
-            if begun.elapsed() >= patience {
+            let longest =
+                if leaderless.is_some() { patience + LONGEST_ELECTION + ELECTION } else { patience };
+            if begun.elapsed() >= longest {
                 return Err(self.name_without_stream(patience));
             }
             tokio::time::sleep(POLL).await;
         }
     }
 
+    /// A stream without a leader, with the last sequence that any of its replicas has.
+    pub(super) async fn leaderless(&self, live: &LiveStream) -> Result<LiveStream, Failure> {
+        let replicas = live.cluster.iter().flat_map(|cluster| &cluster.replicas);
+        let mut silent: Vec<&str> = replicas.map(|replica| replica.name.as_str()).collect();
+        let mut last_sequence = live.last_sequence;
+        // Of many answers the first arrives: that of the server that is asked.
+        for url in self.connection.options().url.split(',') {
+            let options = ConnectOptions { url: url.to_owned(), ..self.connection.options().clone() };
+            let Ok(connection) = Connection::connect(&options).await else { continue };
+            let name = connection.server().server_name.clone();
+            if let Ok(Some(info)) = Self::new(connection, &self.stream).ask(GLANCE).await {
+                let theirs = LiveStream::from(info);
+                if theirs.is_led() {
+                    return Err(self.led_again());
+                }
+                last_sequence = last_sequence.max(theirs.last_sequence);
+                silent.retain(|replica| *replica != name);
+            }
+        }
+        match silent.is_empty() {
+            true => Ok(LiveStream { last_sequence, ..live.clone() }),
+            false => Err(self.left_alone(&silent.join(", "))),
+        }
+    }
+
+    fn led_again(&self) -> Failure {
+        let message = format!("{} has a leader again", self.stream);
+        let hint = "Run the same command again: it looks at what is there anew.";
+        Failure::new(Class::TargetNotEmpty, message, hint)
+    }
+
+    fn left_alone(&self, silent: &str) -> Failure {
+        let message = format!(
+            "{}, an unverified restore, has no leader, and not all of its servers could be asked what they have: {silent}",
+            self.stream
+        );
+        let hint = format!(
+            "Bring them back, name them all in TRSTCTL_NATS_URL, and run the same command again: it then begins anew. If they are lost, \
+             `nats stream rm {}` first.",
+            self.stream
+        );
+        Failure::new(Class::Unreachable, message, hint)
+    }
+
     fn name_without_stream(&self, patience: Duration) -> Failure {
         let message = format!(
-            "the cluster lists {} but did not show it within {} s: a restore may have been cut just before",
+            "the cluster lists {} but did not show it within {} s: the servers that keep it may be down, or a restore was cut just before",
             self.stream,
             patience.as_secs()
         );
         let hint = format!(
-            "Wait until `nats stream info {0}` answers and run the same command again; if nobody else uses the stream, \
-             `nats stream rm {0}` ends the wait.",
+            "Bring all servers of the cluster back, wait until `nats stream info {0}` answers, and run the same command again. Remove it \
+             (`nats stream rm {0}`) only if it is certain that a restore that was cut made it: its servers delete what they have \
+             when they are back.",
             self.stream
         );
-        Failure::new(Class::Refused, message, hint)
+        Failure::new(Class::Unreachable, message, hint)
     }
 }
 

@@ -64,7 +64,7 @@ pub(super) fn judge(
 ) -> Result<Judgement, Box<Failure>> {
     match Mark::parse(&live.description) {
         Some(mark) if mark.0 == content.merkle_root => own_work(live, content),
-        _ if !live.cluster.is_led() => Err(Box::new(no_leader(live))),
+        _ if !live.is_led() => Err(Box::new(no_leader(live))),
         Some(mark) => Err(Box::new(another_restore(live, mark))),
         None if live.last_sequence == 0 && content.last_sequence > 0 => never_written(live, config),
         None => Ok(Judgement::Compare(Finding::Log)),
@@ -72,12 +72,8 @@ pub(super) fn judge(
 }
 
 fn own_work(live: &LiveStream, content: &Content) -> Result<Judgement, Box<Failure>> {
-    let offline = live.cluster.offline();
-    if !live.cluster.is_led() && !offline.is_empty() {
-        return Err(Box::new(left_alone(live, &offline.join(", "))));
-    }
     if live.last_sequence <= content.last_sequence {
-        return Ok(match live.cluster.is_led() {
+        return Ok(match live.is_led() {
             true => Judgement::Compare(Finding::OwnWork),
             false => Judgement::Leaderless,
         });
@@ -92,16 +88,6 @@ fn own_work(live: &LiveStream, content: &Content) -> Result<Judgement, Box<Failu
 
 fn no_leader(live: &LiveStream) -> Failure {
     LogError::NoLeader { stream: live.name.clone() }.into()
-}
-
-fn left_alone(live: &LiveStream, offline: &str) -> Failure {
-    let message =
-        format!("{}, an unverified restore of this backup, has no leader; offline: {offline}", live.name);
-    let hint = format!(
-        "Bring these servers back, then run the same command again; if they are lost, `nats stream rm {}` first.",
-        live.name
-    );
-    Failure::new(Class::Unreachable, message, hint)
 }
 
 fn another_restore(live: &LiveStream, mark: Mark) -> Failure {
@@ -228,8 +214,8 @@ mod tests {
     use serde_json::json;
     use trstctl_formats::Digest;
 
-    use super::super::replicas::Cluster;
     use super::*;
+    use crate::log::stream::ClusterInfo;
 
     const ROOT: Digest = Digest([7; 32]);
 
@@ -250,13 +236,12 @@ mod tests {
             messages,
             len_bytes: 0,
             consumers: 0,
-            cluster: Cluster::default(),
+            cluster: None,
         }
     }
 
-    fn leaderless(description: &str, last_sequence: u64, replica: &str) -> LiveStream {
-        let cluster = serde_json::from_str(&format!(r#"{{"replicas":[{replica}]}}"#)).unwrap();
-        LiveStream { cluster, ..live(description, last_sequence, 0) }
+    fn leaderless(description: &str, last_sequence: u64) -> LiveStream {
+        LiveStream { cluster: Some(ClusterInfo::default()), ..live(description, last_sequence, 0) }
     }
 
     fn judged(live: &LiveStream) -> Result<Judgement, Class> {
@@ -294,15 +279,13 @@ mod tests {
     }
 
     #[test]
-    fn only_own_work_is_replaced_when_nobody_leads_it_though_all_its_servers_live() {
+    fn only_own_work_is_replaced_when_nobody_leads_it() {
         let own = Mark(ROOT).to_string();
-        let (here, gone) = (r#"{"name":"b"}"#, r#"{"name":"c","offline":true}"#);
-        assert_eq!(judged(&leaderless(&own, 0, here)), Ok(Judgement::Leaderless));
-        assert_eq!(judged(&leaderless(&own, 11, here)), Err(Class::TargetNotEmpty));
-        assert_eq!(judged(&leaderless(&own, 0, &format!("{here},{gone}"))), Err(Class::Unreachable));
+        assert_eq!(judged(&leaderless(&own, 0)), Ok(Judgement::Leaderless));
+        assert_eq!(judged(&leaderless(&own, 11)), Err(Class::TargetNotEmpty));
         let other = Mark(Digest([8; 32])).to_string();
         for description in ["", &other] {
-            assert_eq!(judged(&leaderless(description, 0, here)), Err(Class::Unreachable), "{description}");
+            assert_eq!(judged(&leaderless(description, 0)), Err(Class::Unreachable), "{description}");
         }
     }
 

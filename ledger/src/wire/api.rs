@@ -41,6 +41,8 @@ pub mod code {
     pub const NOT_ENABLED: u32 = 10076;
     /// The stream could not store the message.
     pub const STORE_FAILED: u32 = 10077;
+    /// All servers that keep the stream are away.
+    pub const STREAM_OFFLINE: u32 = 10118;
     /// The stream's name is taken.
     pub const NAME_IN_USE: u32 = 10130;
     /// As [`WRONG_LAST_SEQUENCE`], in words without the sequence.
@@ -108,7 +110,7 @@ fn hint(err_code: u32) -> &'static str {
             "Enable JetStream on the server and for this account, or check the JetStream domain."
         }
         code::INSUFFICIENT_RESOURCES | code::STORAGE_EXCEEDED | code::STORE_FAILED => MORE_STORAGE,
-        code::TEMPORARILY_UNAVAILABLE => {
+        code::TEMPORARILY_UNAVAILABLE | code::STREAM_OFFLINE => {
             "Wait until the JetStream cluster has a leader, then run the same command again."
         }
         code::REPLICAS_NOT_SUPPORTED => "Start more NATS servers, or lower TRSTCTL_NATS_REPLICAS.",

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
-use trstctl_formats::{Class, Failure};
-use trstctl_ledger::log::stream::{StreamInfo, StreamState};
+use trstctl_formats::Failure;
+use trstctl_ledger::log::stream::{ELECTION, Lost, StreamInfo, StreamRequests, StreamState};
 use trstctl_ledger::log::{LogError, Mark};
 use trstctl_ledger::wire::{Connection, ServerVersion, code};
 
@@ -27,25 +27,55 @@ const SHOWN_STREAMS: usize = 3;
 /// What the leader says of the stream, and when it said so.
 pub(super) struct Looked {
     pub(super) info: Result<StreamInfo, Failure>,
+    /// What it has found damaged since it was started.
+    pub(super) lost: Lost,
     pub(super) server_time: Option<Timestamp>,
     pub(super) before: Timestamp,
     pub(super) after: Timestamp,
 }
 
+/// While the cluster elects a leader for it, it is looked at again.
 pub(super) async fn look(connection: &Connection, site: &Site) -> Looked {
-    let before = (site.clock)();
-    let answer = ask(connection, &site.stream).await;
-    let after = (site.clock)();
-    let server_time = answer.as_ref().ok().and_then(|answer| time_of(answer.get("ts")?.as_str()?));
-    Looked { info: answer.and_then(read), server_time, before, after }
+    let end = Instant::now() + ELECTION;
+    loop {
+        let before = (site.clock)();
+        let answer = ask(connection, &site.stream).await;
+        let after = (site.clock)();
+        let server_time = answer.as_ref().ok().and_then(|answer| time_of(answer.get("ts")?.as_str()?));
+        let info = answer.and_then(read);
+        // Until the election begins, nobody answers.
+        let is_electing = match &info {
+            Err(LogError::NoLeader { .. }) => true,
+            Err(LogError::Unreachable { .. }) => {
+                connection.is_open() && connection.server().cluster.is_some()
+            }
+            _ => false,
+        };
+        if is_electing && Instant::now() < end {
+            tokio::time::sleep(LOOK).await;
+            continue;
+        }
+        let lost = match &info {
+            Ok(_) => look_for_lost(connection, &site.stream).await,
+            Err(_) => Lost::default(),
+        };
+        return Looked { info: info.map_err(Failure::from), lost, server_time, before, after };
+    }
 }
 
-fn read(answer: Value) -> Result<StreamInfo, Failure> {
-    let info: StreamInfo = serde_json::from_value(answer).map_err(|error| {
-        let message = format!("what the server says of the stream cannot be read: {error}");
-        Failure::new(Class::Refused, message, "Check that the NATS server's version is supported.")
+/// None where the server does not say: a backup asks again.
+async fn look_for_lost(connection: &Connection, stream: &str) -> Lost {
+    let Ok(requests) = StreamRequests::new(connection, stream) else { return Lost::default() };
+    requests.info_with_deleted().await.map(|info| info.state.lost).unwrap_or_default()
+}
+
+fn read(answer: Value) -> Result<StreamInfo, LogError> {
+    let info: StreamInfo = serde_json::from_value(answer).map_err(|error| LogError::Refused {
+        what: "STREAM.INFO".to_owned(),
+        reason: format!("what the server says of the stream cannot be read: {error}"),
+        hint: "Check that the NATS server's version is supported.".to_owned(),
     })?;
-    Ok(info.of_leader()?)
+    info.of_leader()
 }
 
 /// Looked at again until no replica is behind: where events arrive, one is for a moment, again and again.
@@ -72,11 +102,13 @@ fn is_behind(info: &StreamInfo) -> bool {
     replicas.any(|replica| !replica.current && !replica.offline)
 }
 
-async fn ask(connection: &Connection, stream: &str) -> Result<Value, Failure> {
+async fn ask(connection: &Connection, stream: &str) -> Result<Value, LogError> {
     let answer = connection.api_get(&format!("STREAM.INFO.{stream}"), ANSWER).await;
+    let stream = stream.to_owned();
     answer.map_err(|error| match error.err_code() {
-        code::STREAM_NOT_FOUND => LogError::NoStream { stream: stream.to_owned() }.into(),
-        _ => LogError::from(error).into(),
+        code::STREAM_NOT_FOUND => LogError::NoStream { stream },
+        code::TEMPORARILY_UNAVAILABLE | code::STREAM_OFFLINE => LogError::NoLeader { stream },
+        _ => error.into(),
     })
 }
 
@@ -87,6 +119,11 @@ pub(super) fn existence(looked: &Looked) -> Check {
         Ok(info) => info,
         Err(failure) => return Check::failed(name, failure),
     };
+    if let Some((first, _)) = looked.lost.msgs.as_slice().first() {
+        let found = format!("the server has found messages damaged, the first at sequence {first}");
+        let to_do = "Look at its log and its disk, and take a backup: it says what is missing. Keep the earlier ones.";
+        return Check::problem(name, found, to_do);
+    }
     let state = info.state.log_state();
     let found = format!(
         "{}, sequences {} to {}, {}",
@@ -134,6 +171,12 @@ pub(super) fn replicas(info: &StreamInfo, wanted: &Result<u32, Failure>) -> Chec
         let to_do =
             "Start or repair these servers: until then the next failure may stop the log, or cost events.";
         return Check::problem(name, format!("{has} replicas: {}", behind.join("; ")), to_do);
+    }
+    let shown = cluster.replicas.len() as u64 + 1;
+    if shown < has {
+        let to_do =
+            "Start the missing servers, or add new ones: NATS then gives the stream its replicas again.";
+        return Check::problem(name, format!("the cluster shows {shown} of {has} replicas"), to_do);
     }
     let found = if has == 1 { "a single one".to_owned() } else { format!("{has}, all current") };
     if has < wanted {
@@ -234,14 +277,14 @@ mod tests {
 
     fn info(replicas: u64, followers: Vec<Replica>) -> StreamInfo {
         let config = json!({"num_replicas": replicas}).as_object().cloned().unwrap_or_default();
-        let cluster = Some(ClusterInfo { leader: "a".into(), replicas: followers });
+        let cluster = Some(ClusterInfo { leader: "a".into(), replicas: followers, ..ClusterInfo::default() });
         StreamInfo { config, cluster, ..StreamInfo::default() }
     }
 
     const MINUTE: Duration = Duration::from_secs(60);
 
     fn follower(current: bool, offline: bool) -> Replica {
-        Replica { name: "b".into(), current, offline, lag: 7 }
+        Replica { name: "b".into(), current, offline, lag: 7, ..Replica::default() }
     }
 
     #[test]
