@@ -21,7 +21,7 @@ impl Ranges {
     }
 
     /// The parts of the ranges that are in `first..=last`.
-    pub fn within(&self, first: u64, last: u64) -> impl Iterator<Item = (u64, u64)> {
+    pub(super) fn within(&self, first: u64, last: u64) -> impl Iterator<Item = (u64, u64)> {
         let from = self.0.partition_point(|range| range.1 < first);
         let ranges = self.0[from..].iter().take_while(move |range| range.0 <= last);
         ranges.map(move |range| (range.0.max(first), range.1.min(last)))

@@ -188,6 +188,12 @@ impl From<LogError> for Failure {
                  again. If it stays, let NATS fill the wrong replica anew (`nats stream cluster peer-remove`).",
             )
             .at_sequence(sequence),
+            LogError::MiscountedMessages { read, counted, .. } if read > counted => Failure::new(
+                Class::Refused,
+                message,
+                "A replica lags behind with deletions, or the server counts wrongly: wait until `nats stream info` shows the replicas as \
+                 current, then run the same command again.",
+            ),
             LogError::MiscountedMessages { suspect, .. } => {
                 let failure = Failure::new(
                     Class::Refused,

@@ -116,10 +116,8 @@ impl Trouble {
     pub(super) fn about_stream(stream: &str, error: ApiError) -> Self {
         let stream = stream.to_owned();
         match error.err_code() {
+            _ if error.is_leaderless() => Self::Passing(LogError::NoLeader { stream }),
             code::STREAM_NOT_FOUND => Self::Final(LogError::NoStream { stream }),
-            code::TEMPORARILY_UNAVAILABLE | code::STREAM_OFFLINE => {
-                Self::Passing(LogError::NoLeader { stream })
-            }
             code::NOT_ENABLED | code::NOT_ENABLED_FOR_ACCOUNT => Self::Passing(error.into()),
             _ => error.into(),
         }

@@ -10,6 +10,7 @@
 //! 4. Afterwards the leader is asked again: what was skipped is still gone, none was lost to damage, and where the whole log was
 //!    read, no fewer messages were delivered than the leader counted before, but for those deleted since. A message that a
 //!    server cannot read is skipped by its consumers, and denied when it is asked for: only the count and the list of the lost know of it.
+//!    (That list is not asked for where more than three million are deleted.)
 //!
 //! Every retry is bounded and starts anew with every step forward.
 
@@ -347,26 +348,37 @@ impl JetStreamReader {
         Ok(())
     }
 
-    /// What the server has found damaged and gave up counts as deleted afterwards. (What was stored again since is no gap.)
+    /// What the server has found damaged and gave up counts as deleted afterwards, or as never written where it was the log's
+    /// beginning or end. (What was stored again since is neither.)
     fn refuse_lost(&self, info: &StreamInfo) -> Result<(), LogError> {
-        let gaps = self.accounting.gaps.iter();
-        let mut lost = gaps.flat_map(|&(first, last)| info.state.lost.msgs.within(first, last)).peekable();
-        let Some(&(first, _)) = lost.peek() else { return Ok(()) };
-        Err(LogError::Lost { first, count: lost.map(|(first, last)| last - first + 1).sum() })
+        let mut gone = self.accounting.gaps.clone();
+        if self.is_from_the_beginning() {
+            gone.push((1, self.from.max(self.before.state.log_state().first_sequence) - 1));
+            gone.push((info.state.last_seq.saturating_add(1), u64::MAX));
+        }
+        let lost = gone.iter().flat_map(|&(first, last)| info.state.lost.msgs.within(first, last));
+        let (first, count) = lost.fold((u64::MAX, 0), |(least, count), (first, last)| {
+            (least.min(first), last.saturating_sub(first).saturating_add(count + 1))
+        });
+        if count == 0 { Ok(()) } else { Err(LogError::Lost { first, count }) }
+    }
+
+    fn is_from_the_beginning(&self) -> bool {
+        self.from <= self.before.state.log_state().first_sequence
     }
 
     /// Of a reading from the log's beginning: as many messages as the leader counted, less those beyond what was read and those that
     /// were deleted meanwhile.
     fn check_count(&self, info: &StreamInfo) -> Result<(), LogError> {
         let (before, after) = (&self.before.state, &info.state);
-        if self.from > before.log_state().first_sequence {
+        if !self.is_from_the_beginning() {
             return Ok(());
         }
-        let beyond = before.last_seq - self.through;
-        let added = after.last_seq - before.last_seq;
-        let deleted = (before.messages + added).saturating_sub(after.messages);
+        let beyond = before.last_seq.saturating_sub(self.through);
+        let added = after.last_seq.saturating_sub(before.last_seq);
+        let deleted = before.messages.saturating_add(added).saturating_sub(after.messages);
         let least = before.messages.saturating_sub(beyond + deleted);
-        let length = before.last_seq + 1 - before.log_state().first_sequence;
+        let length = before.last_seq.saturating_add(1).saturating_sub(before.log_state().first_sequence);
         let most =
             before.messages.saturating_sub(beyond.saturating_sub(length.saturating_sub(before.messages)));
         let read = self.accounting.records;

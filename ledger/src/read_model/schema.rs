@@ -101,12 +101,13 @@ fn keys_of(table: Table) -> impl Iterator<Item = &'static str> {
     read_model_sql(Phase::Keys).flat_map(|text| text.split(';')).filter(names)
 }
 
-/// Shadow and replaced schemas that killed runs left. Only who holds the rebuild lock may drop them.
+/// Shadow and replaced schemas that killed runs left, by the whole form of their names: what somebody keeps under a name that
+/// begins so is not ours. Only who holds the rebuild lock may drop them.
 pub(super) async fn leftovers(client: &Client) -> Result<Vec<Schema>, ReadModelError> {
     let rows = client
         .query(
             "SELECT nspname::text FROM pg_namespace
-             WHERE (starts_with(nspname, $1) OR starts_with(nspname, $2)) AND nspname ~ '^[a-z0-9_]+$'
+             WHERE nspname::text ~ concat('^(', $1::text, '|', $2::text, ')[0-9a-f]{32}$')
              ORDER BY 1",
             &[&SHADOW_PREFIX, &RETIRED_PREFIX],
         )

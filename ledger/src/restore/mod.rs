@@ -121,7 +121,7 @@ pub struct Written {
     pub numbering: Numbering,
     /// Stored `Nats-Expected-*` header lines that were left out.
     pub expectations_left_out: u64,
-    /// When the archive was, if it was one: the others fetch it later.
+    /// When the archive was sent, or found, if it was one: the others fetch it later.
     arrived: Option<Instant>,
     /// What the live log must hold now, under `lines`.
     expected: Content,

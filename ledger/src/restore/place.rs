@@ -17,7 +17,7 @@ use super::compare::{Comparison, compare};
 use super::limits::Limits;
 use super::publish::Numbering;
 use super::refusal::{self, Stage};
-use super::server::{LiveStream, Server};
+use super::server::{Leaderless, LiveStream, Server};
 use super::source::Source;
 use super::target::{self, Finding, Judgement, TargetState};
 use super::{LONGEST_REMOVAL, NAME_WITHOUT_STREAM, RestoreOptions};
@@ -115,8 +115,10 @@ impl Place<'_> {
             Ok(Err(left)) => left.message,
             Err(_) => format!("it was not removed within {} s", LONGEST_REMOVAL.as_secs()),
         };
-        let hint =
-            format!("{} What was begun is still there ({left}); the same command removes it.", failure.hint);
+        let hint = format!(
+            "{} What was begun, if anything was, is still there ({left}); the same command removes it.",
+            failure.hint
+        );
         Failure { hint, ..failure }
     }
 
@@ -150,7 +152,7 @@ impl Place<'_> {
 
     async fn live(&self) -> Result<Option<LiveStream>, Failure> {
         let subject = self.config().subjects.first().map_or("", String::as_str);
-        self.server.live_within(subject, NAME_WITHOUT_STREAM).await
+        self.server.live_within(subject, Mark(self.content.merkle_root), NAME_WITHOUT_STREAM).await
     }
 
     async fn compared<L: EventLog, S: Read + Seek + Send + 'static>(
@@ -274,11 +276,14 @@ impl Place<'_> {
     async fn remove_leaderless(&self) -> Result<(), Failure> {
         match self.server.shown().await? {
             None => Ok(()),
-            // One that leads again may have all of it.
-            Some(live) => {
-                self.own(self.server.leaderless(&live).await?)?;
-                self.server.delete_leaderless().await
-            }
+            Some(live) => match self.server.leaderless(&live).await? {
+                Leaderless::Of(live) => {
+                    self.own(live)?;
+                    self.server.delete_leaderless().await
+                }
+                // Which may have all of it.
+                Leaderless::No => Err(led_again(&live.name)),
+            },
         }
     }
 
@@ -317,6 +322,15 @@ fn changed_since(live: &LiveStream, proven: &Content) -> Failure {
     );
     let hint = "The stream keeps its mark. Has a server of its cluster died? Run the same command again.";
     Failure::new(Class::ReadbackDiffers, message, hint)
+}
+
+fn led_again(stream: &str) -> Failure {
+    let message = format!("{stream} has a leader again");
+    Failure::new(
+        Class::TargetNotEmpty,
+        message,
+        "Run the same command again: it looks at what is there anew.",
+    )
 }
 
 fn written_meanwhile(live: &LiveStream) -> Failure {

@@ -19,6 +19,7 @@ pub(super) fn failure(error: ApiError, stream: &str, stage: Stage) -> Failure {
     let ApiError::Refused { refusal, .. } = &error else { return LogError::from(error).into() };
     let said = format!("{} ({})", refusal.description, refusal.err_code);
     match refusal.err_code {
+        _ if error.is_leaderless() => LogError::NoLeader { stream: stream.to_owned() }.into(),
         code::NAME_IN_USE => Failure::new(
             Class::TargetNotEmpty,
             format!("a stream {stream} appeared while the restore was being prepared: {said}"),
@@ -91,11 +92,17 @@ mod tests {
             (10062, Class::Refused),
             (10074, Class::Refused),
             (10047, Class::Refused),
+            (10008, Class::Unreachable),
             (1, Class::Refused),
         ] {
             let failure = refused(err_code, Stage::Request);
             assert_eq!(failure.class, class, "{err_code}");
-            assert!(failure.message.contains(&format!("words of the server ({err_code})")), "{failure}");
+            let says = if err_code == 10008 {
+                "no leader".into()
+            } else {
+                format!("words of the server ({err_code})")
+            };
+            assert!(failure.message.contains(&says), "{failure}");
         }
     }
 

@@ -8,12 +8,12 @@ use trstctl_formats::{Class, Failure};
 
 use super::Progress;
 use super::server::{LiveStream, Server, Sight};
-use crate::log::stream::{ClusterInfo, Replica};
+use crate::log::stream::{ClusterInfo, ELECTION, Replica};
 
 /// Longest wait without any replica coming nearer.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Longest wait for a stream that is not shown.
-const UNSEEN: Duration = Duration::from_secs(15);
+const UNSEEN: Duration = ELECTION;
 const POLL: Duration = Duration::from_millis(200);
 /// Right after an archive the leader calls a replica current that has nothing yet, and says a moment later how far behind
 /// it is: only an answer that lasts counts.

@@ -149,6 +149,14 @@ impl Account {
     }
 }
 
+/// Whether a stream has no leader.
+pub(super) enum Leaderless {
+    /// It has none; as its replicas together have it.
+    Of(LiveStream),
+    /// It has one again.
+    No,
+}
+
 /// What a cluster shows of a stream.
 pub(super) enum Sight {
     /// The stream with its replicas.
@@ -186,7 +194,7 @@ impl Server {
             let body = json!({"subject": subject, "offset": names.len()});
             let page =
                 self.patiently(async |patience| self.connection.api("STREAM.NAMES", &body, patience).await);
-            let page: Names = page.await.map_err(LogError::from)?;
+            let page: Names = page.await.map_err(|error| self.said(error))?;
             let streams = page.streams.unwrap_or_default();
             let is_last = streams.is_empty();
             names.extend(streams);
@@ -241,13 +249,16 @@ impl Server {
 
     /// The stream as whoever answers has it: only its configuration is everybody's.
     pub(super) async fn shown(&self) -> Result<Option<LiveStream>, Failure> {
-        let info = self.patiently(async |patience| self.ask(patience).await).await.map_err(LogError::from)?;
+        let info = self
+            .patiently(async |patience| self.ask(patience).await)
+            .await
+            .map_err(|error| self.said(error))?;
         Ok(info.map(LiveStream::from))
     }
 
     /// The same, asked once.
     pub(super) async fn glance(&self) -> Result<Option<LiveStream>, Failure> {
-        let info = self.ask(GLANCE).await.map_err(LogError::from)?;
+        let info = self.ask(GLANCE).await.map_err(|error| self.said(error))?;
         Ok(info.map(LiveStream::from))
     }
 
@@ -256,8 +267,8 @@ impl Server {
         match self.ask(ANSWER).await {
             Ok(Some(info)) => Ok(Sight::Shown(info.into())),
             Ok(None) => Ok(Sight::Hidden(None)),
-            Err(error) if self.is_passing(&error) => Ok(Sight::Hidden(Some(LogError::from(error).into()))),
-            Err(error) => Err(LogError::from(error).into()),
+            Err(error) if self.is_passing(&error) => Ok(Sight::Hidden(Some(self.said(error)))),
+            Err(error) => Err(self.said(error)),
         }
     }
 
@@ -276,6 +287,14 @@ impl Server {
         self.is_silent(error) || self.is_electing(error)
     }
 
+    /// What an error means for the person on call.
+    fn said(&self, error: ApiError) -> Failure {
+        match error.is_leaderless() {
+            true => LogError::NoLeader { stream: self.stream.clone() }.into(),
+            false => LogError::from(error).into(),
+        }
+    }
+
     /// Nobody of the cluster has answered, and the connection holds.
     fn is_silent(&self, error: &ApiError) -> bool {
         let is_unanswered = matches!(error, ApiError::Failed(LogError::Unreachable { .. }));
@@ -285,14 +304,13 @@ impl Server {
     /// The cluster has no leader for the stream, or the word of the new one is not everywhere yet.
     fn is_electing(&self, error: &ApiError) -> bool {
         let is_unheard = matches!(error, ApiError::Failed(LogError::NoResponders { .. }));
-        let is_unled = matches!(error.err_code(), code::TEMPORARILY_UNAVAILABLE | code::STREAM_OFFLINE);
-        self.is_clustered() && (is_unheard || is_unled)
+        self.is_clustered() && (is_unheard || error.is_leaderless())
     }
 
     pub(super) async fn room(&self) -> Result<Room, Failure> {
         let account =
             self.patiently(async |patience| self.connection.api_get::<Account>("INFO", patience).await);
-        Ok(account.await.map_err(LogError::from)?.room())
+        Ok(account.await.map_err(|error| self.said(error))?.room())
     }
 
     /// Creates the stream and gives back what the server made of it.
@@ -317,25 +335,27 @@ impl Server {
         let endpoint = format!("STREAM.UPDATE.{}", self.stream);
         let updated =
             self.once_elected(async || self.connection.api::<Info>(&endpoint, &config, CHANGE).await);
-        Ok(updated.await.map_err(LogError::from)?.into())
+        Ok(updated.await.map_err(|error| self.said(error))?.into())
     }
 
     /// Deletes the stream; it is no error when it is gone already.
     pub(super) async fn delete(&self) -> Result<(), Failure> {
-        self.ask_to_delete(CHANGE).await.map_err(|error| LogError::from(error).into())
+        self.ask_to_delete(CHANGE).await.map_err(|error| self.said(error))
     }
 
     /// The same of a stream without a leader: some versions do it and nobody says so.
     pub(super) async fn delete_leaderless(&self) -> Result<(), Failure> {
         match self.ask_to_delete(ANSWER).await {
             Err(error) if self.is_silent(&error) => self.wait_until_gone(error).await,
-            asked => asked.map_err(|error| LogError::from(error).into()),
+            asked => asked.map_err(|error| self.said(error)),
         }
     }
 
     async fn ask_to_delete(&self, patience: Duration) -> Result<(), ApiError> {
         let endpoint = format!("STREAM.DELETE.{}", self.stream);
-        match self.connection.api_get::<Value>(&endpoint, patience).await {
+        let asked =
+            self.once_elected(async || self.connection.api_get::<Value>(&endpoint, patience).await).await;
+        match asked {
             Err(error) if error.err_code() == code::STREAM_NOT_FOUND => Ok(()),
             asked => asked.map(|_| ()),
         }
@@ -345,14 +365,16 @@ impl Server {
         let begun = Instant::now();
         // Said twice: a cluster's new leader may not have read of it yet.
         let mut gone = 0;
-        while gone < 2 {
+        loop {
             gone = if matches!(self.ask(GLANCE).await, Ok(None)) { gone + 1 } else { 0 };
+            if gone == 2 {
+                return Ok(());
+            }
             if begun.elapsed() > CHANGE {
-                return Err(LogError::from(silence).into());
+                return Err(self.said(silence));
             }
             tokio::time::sleep(POLL).await;
         }
-        Ok(())
     }
 
     /// Whether the server itself may store so many bytes. Old servers do not ask before they take an archive, and refuse
@@ -389,13 +411,14 @@ impl Server {
     /// The stream whose name is listed. In a cluster, a restore that was cut shows nothing but its name for a while: INFO
     /// says that there is no stream, or that it has no leader, or nothing at all.
     ///
-    /// A stream without a leader is given back as such in the end, a marked one only when all its replicas have said how long it is.
+    /// A stream without a leader is given back as such in the end, our `own` work only when all its replicas have said how long it is.
     /// A restored one may stay without for ever although all its servers live: when its leader dies
     /// before another replica has its messages, these elect one of them, which steps down at once; what they noted of that is newer
     /// than all that the old leader knows, and they never vote for it again (seen with 2.15).
     pub(super) async fn live_within(
         &self,
         subject: &str,
+        own: Mark,
         patience: Duration,
     ) -> Result<Option<LiveStream>, Failure> {
         let (begun, mut leaderless) = (Instant::now(), None);
@@ -404,14 +427,17 @@ impl Server {
                 Ok(Some(info)) => {
                     let live = LiveStream::from(info);
                     let waited = leaderless.get_or_insert_with(Instant::now).elapsed();
-                    if live.is_led() || live.mark().is_none() && waited > ELECTION {
+                    if live.is_led() || live.mark() != Some(own) && waited > ELECTION {
                         return Ok(Some(live));
                     }
                     if waited > LONGEST_ELECTION {
                         match self.leaderless(&live).await {
-                            // One that leads for a moment, or answers late.
+                            Ok(Leaderless::Of(live)) => return Ok(Some(live)),
+                            // It is seen as led with the next look.
+                            Ok(Leaderless::No) => {}
+                            // A server that answers late.
                             Err(_) if waited < LONGEST_ELECTION + ELECTION => {}
-                            shown => return shown.map(Some),
+                            Err(left) => return Err(left),
                         }
                     }
                 }
@@ -419,23 +445,26 @@ impl Server {
                 Ok(None) => {}
                 Err(error) if self.is_silent(&error) => {}
                 Err(error) if self.is_electing(&error) && begun.elapsed() < ELECTION => {}
-                Err(error) => return Err(LogError::from(error).into()),
+                Err(error) => return Err(self.said(error)),
             }
             let longest =
                 if leaderless.is_some() { patience + LONGEST_ELECTION + ELECTION } else { patience };
             if begun.elapsed() >= longest {
-                return Err(self.name_without_stream(patience));
+                return Err(self.name_without_stream(longest));
             }
             tokio::time::sleep(POLL).await;
         }
     }
 
-    /// A stream without a leader, with the last sequence that any of its replicas has.
-    pub(super) async fn leaderless(&self, live: &LiveStream) -> Result<LiveStream, Failure> {
+    /// A stream without a leader, with the last sequence that any of its replicas says it has.
+    pub(super) async fn leaderless(&self, live: &LiveStream) -> Result<Leaderless, Failure> {
         let replicas = live.cluster.iter().flat_map(|cluster| &cluster.replicas);
         let mut silent: Vec<&str> = replicas.map(|replica| replica.name.as_str()).collect();
+        if (silent.len() as u64) < live.replicas() {
+            return Err(self.left_alone("not all are known"));
+        }
         let mut last_sequence = live.last_sequence;
-        // Of many answers the first arrives: that of the server that is asked.
+        // Of many answers the first arrives, which is that of the server that is asked, if it gives one.
         for url in self.connection.options().url.split(',') {
             let options = ConnectOptions { url: url.to_owned(), ..self.connection.options().clone() };
             let Ok(connection) = Connection::connect(&options).await else { continue };
@@ -443,22 +472,16 @@ impl Server {
             if let Ok(Some(info)) = Self::new(connection, &self.stream).ask(GLANCE).await {
                 let theirs = LiveStream::from(info);
                 if theirs.is_led() {
-                    return Err(self.led_again());
+                    return Ok(Leaderless::No);
                 }
                 last_sequence = last_sequence.max(theirs.last_sequence);
                 silent.retain(|replica| *replica != name);
             }
         }
         match silent.is_empty() {
-            true => Ok(LiveStream { last_sequence, ..live.clone() }),
+            true => Ok(Leaderless::Of(LiveStream { last_sequence, ..live.clone() })),
             false => Err(self.left_alone(&silent.join(", "))),
         }
-    }
-
-    fn led_again(&self) -> Failure {
-        let message = format!("{} has a leader again", self.stream);
-        let hint = "Run the same command again: it looks at what is there anew.";
-        Failure::new(Class::TargetNotEmpty, message, hint)
     }
 
     fn left_alone(&self, silent: &str) -> Failure {

@@ -78,6 +78,11 @@ pub enum ApiError {
 }
 
 impl ApiError {
+    /// The cluster, or the stream in it, has no leader now.
+    pub fn is_leaderless(&self) -> bool {
+        matches!(self.err_code(), code::TEMPORARILY_UNAVAILABLE | code::STREAM_OFFLINE)
+    }
+
     /// The server's code, 0 when it gave no answer.
     pub fn err_code(&self) -> u32 {
         match self {

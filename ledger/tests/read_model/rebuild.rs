@@ -351,6 +351,15 @@ async fn log_that_grows_faster_than_it_is_applied_ends_the_rebuild_with_the_old_
 }
 
 #[tokio::test]
+async fn schema_that_somebody_keeps_under_a_name_that_begins_like_ours_stays() {
+    let (dsn, kept) = (migrated(), "read_model_retired_before_the_incident");
+    let make = format!("CREATE SCHEMA {kept} AUTHORIZATION trstctl_owner");
+    client(&dsn).await.batch_execute(&make).await.unwrap();
+    rebuild(&model(&dsn).await, &BentLog::history(33, 100)).await;
+    assert_eq!(schemas(&client(&dsn).await).await, ["read_model", kept]);
+}
+
+#[tokio::test]
 async fn log_that_does_not_answer_while_the_projection_lock_is_held_is_asked_again_without_it() {
     let all = history(40, 1_000);
     let log = BentLog { hanging_reading: 2, ..BentLog::of(all[..900].to_vec()) };

@@ -22,7 +22,7 @@ const TABLES: &str = "
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p', 'f') AND NOT c.relispartition AND c.relpersistence <> 't'
       AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
-      AND NOT starts_with(n.nspname, $1) AND NOT starts_with(n.nspname, $2)
+      AND NOT starts_with(n.nspname::text, $1) AND NOT starts_with(n.nspname::text, $2)
       AND NOT EXISTS (SELECT FROM pg_depend d
                       WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
     ORDER BY 2, 3";

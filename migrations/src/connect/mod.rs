@@ -126,9 +126,10 @@ impl fmt::Debug for Target {
 }
 
 /// No server setting may end our sessions: their statements are long, and the one that holds a lock rests meanwhile. The
-/// timeout of statements first, for it would hold for the rest; the others by name, since older servers lack some.
+/// timeout of statements first, for it would hold for the rest; the others by name, since older servers lack some. Nor may
+/// one let a statement that waited for a lock see what was there before.
 pub const WITHOUT_TIMEOUTS: &str =
-    "SET statement_timeout = 0; SELECT set_config(name, '0', false) FROM pg_settings
+    "SET statement_timeout = 0; SET default_transaction_isolation = 'read committed'; SELECT set_config(name, '0', false) FROM pg_settings
     WHERE name IN ('idle_session_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')";
 
 /// Lets the server end a statement, and free its locks, within a second of its client's death. Fails where the server's

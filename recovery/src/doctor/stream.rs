@@ -107,7 +107,7 @@ async fn ask(connection: &Connection, stream: &str) -> Result<Value, LogError> {
     let stream = stream.to_owned();
     answer.map_err(|error| match error.err_code() {
         code::STREAM_NOT_FOUND => LogError::NoStream { stream },
-        code::TEMPORARILY_UNAVAILABLE | code::STREAM_OFFLINE => LogError::NoLeader { stream },
+        _ if error.is_leaderless() => LogError::NoLeader { stream },
         _ => error.into(),
     })
 }

@@ -8,9 +8,10 @@ mod early_flush;
 use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use tempfile::NamedTempFile;
 use trstctl_formats::{Class, Failure};
 
@@ -96,12 +97,13 @@ fn folder(path: &Path) -> &Path {
 }
 
 /// A new partial file under this run's lock. Between its creation and the lock, another run may have taken it for an
-/// abandoned one and removed it: then another is made.
+/// abandoned one and removed it: then another is made. Where files cannot be locked, nobody takes it for one.
 fn locked_partial(folder: &Path) -> io::Result<NamedTempFile> {
     const ATTEMPTS: u32 = 16;
     for _ in 0..ATTEMPTS {
         let partial = tempfile::Builder::new().prefix(PREFIX).suffix(SUFFIX).tempfile_in(folder)?;
-        if partial.as_file().try_lock().is_ok() && is_at(&partial)? {
+        let is_held = !matches!(partial.as_file().try_lock(), Err(TryLockError::WouldBlock));
+        if is_held && is_at(&partial)? {
             return Ok(partial);
         }
     }
@@ -117,14 +119,19 @@ fn is_at(partial: &NamedTempFile) -> io::Result<bool> {
 /// Removes what killed runs left: partial files that nobody holds a lock on.
 fn remove_abandoned(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     for path in entries.flatten().map(|entry| entry.path()).filter(|path| is_partial(path)) {
-        let abandoned =
-            File::open(&path).is_ok_and(|file| !matches!(file.try_lock(), Err(TryLockError::WouldBlock)));
-        if abandoned {
+        // To be written, since some file systems (NFS) lock only such files; a pipe that somebody made is not waited for.
+        let open = File::options().read(true).write(true).custom_flags(flags).open(&path);
+        if open.is_ok_and(|file| is_file(&file) && file.try_lock().is_ok()) {
             // Another run may have removed it first, and a folder that forbids it hinders nobody.
             let _ = fs::remove_file(&path);
         }
     }
+}
+
+fn is_file(file: &File) -> bool {
+    file.metadata().is_ok_and(|metadata| metadata.is_file())
 }
 
 fn is_partial(path: &Path) -> bool {
