@@ -1,7 +1,7 @@
 //! The file that holds the KEK: 32 bytes, nothing else.
 
 use std::fs::{File, Metadata};
-use std::io::{self, Read};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -54,12 +54,34 @@ pub fn read(path: &Path) -> Result<Kek, KekFault> {
     }
     let mut bytes = Zeroizing::new([0; 32]);
     match file.read_exact(&mut *bytes) {
-        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(failed(error)),
+        Err(error) if error.kind() != ErrorKind::UnexpectedEof => Err(failed(error)),
         Ok(()) if file.read(&mut [0]).map_err(failed)? == 0 => {
             Ok(Kek::kept_in(SecretBytes::zeroed(32)?, *bytes))
         }
         _ => Err(KekFault::Length(path.to_owned())),
     }
+}
+
+/// Flushes the file and its name: keys are to rest on it, and it may have been written a moment ago. What cannot be flushed, as
+/// on a read-only mount, has nothing to flush; a folder that may not be read is left to whoever wrote into it.
+///
+/// # Errors
+/// [`KekFault::Io`] when the disk refuses.
+pub fn make_durable(path: &Path) -> Result<(), KekFault> {
+    let flush = |path: &Path| match File::open(path).and_then(|file| file.sync_all()) {
+        Err(error) if !cannot_be_flushed(&error) => Err(error),
+        _ => Ok(()),
+    };
+    let flushed = path.canonicalize().and_then(|real| {
+        flush(&real)?;
+        real.parent().map_or(Ok(()), flush)
+    });
+    flushed.map_err(|source| KekFault::Io { path: path.to_owned(), source })
+}
+
+fn cannot_be_flushed(error: &io::Error) -> bool {
+    use ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem};
+    matches!(error.kind(), InvalidInput | PermissionDenied | ReadOnlyFilesystem)
 }
 
 fn check(path: &Path, found: &Metadata) -> Result<(), String> {

@@ -69,6 +69,7 @@ pub(crate) fn run(args: &Rewrap) -> Result<ExitCode, Fault> {
         eprintln!("trstctl-signer: {lacking}");
     }
     let (old, new) = (kek_file::read(&args.kek)?, kek_file::read(&args.new_kek)?);
+    kek_file::make_durable(&args.new_kek)?;
     if old.id() == new.id() {
         return Err(RewrapFault::SameKek(new.id()).into());
     }
