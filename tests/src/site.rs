@@ -5,6 +5,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -15,6 +16,11 @@ use trstctl_ledger::wire::{ConnectOptions, Connection};
 
 use crate::backup::records_without_times;
 use crate::program::{Run, program};
+use crate::running::pause;
+
+const ANSWER: Duration = Duration::from_secs(10);
+/// Longest time until servers have elected a leader.
+const ELECTIONS: Duration = Duration::from_secs(300);
 
 /// Real engines and the settings that lead to them.
 pub struct Site {
@@ -108,6 +114,33 @@ impl Site {
             .env("TRSTCTL_AUDIT_SIGNING_KEY_FILE", self.path("audit.key"))
             .current_dir(self.folder.path());
         command
+    }
+
+    /// The same with the log of three replicas on these servers.
+    pub fn on_cluster(&self, url: &str, arguments: &[&str]) -> Command {
+        let mut command = self.command(arguments);
+        command
+            .env("TRSTCTL_NATS_URL", url)
+            .env("TRSTCTL_NATS_REPLICAS", "3")
+            .env_remove("TRSTCTL_NATS_ALLOW_SINGLE_REPLICA");
+        command
+    }
+
+    /// Name of the server that leads the log on these servers; one is waited for.
+    pub fn leader(&self, url: &str) -> String {
+        let start = Instant::now();
+        loop {
+            let info = self.block_on(async {
+                let connection =
+                    Connection::connect(&ConnectOptions::new(url)).await.expect("a server answers");
+                connection.api_get::<Value>(&format!("STREAM.INFO.{STREAM}"), ANSWER).await
+            });
+            match info.as_ref().map(|info| info["cluster"]["leader"].as_str()) {
+                Ok(Some(leader)) => return leader.to_owned(),
+                _ => assert!(start.elapsed() < ELECTIONS, "{info:?}"),
+            }
+            pause();
+        }
     }
 
     /// The log is absent, carries the mark of an unfinished restore, or holds these records (store times left out).

@@ -1,44 +1,29 @@
 //! A cluster of three that loses servers, data or its majority while a command runs: the command ends well without them, or says
 //! what is wrong within bounded time and the same command goes on once they are back.
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use trstctl_engines::NatsCluster;
 use trstctl_ledger::history::History;
-use trstctl_ledger::log::STREAM;
-use trstctl_ledger::wire::{ConnectOptions, Connection};
 use trstctl_tests::{
-    Action, Fault, Pick, Proxy, Run, Running, Site, Speech, cases, pause, records, seed_at, trailer,
+    Action, Fault, Pick, Proxy, Run, Running, Site, Speech, cases, records, seed_at, trailer,
 };
 
 const EVENTS: u64 = 5_000;
-const ANSWER: Duration = Duration::from_secs(10);
 /// Longer than every wait of a command that meets a cluster without a majority.
 const BOUND: Duration = Duration::from_secs(150);
-
-/// The program with the site's settings and the log at this URL.
-fn on(site: &Site, url: &str, arguments: &[&str]) -> Command {
-    let mut command = site.command(arguments);
-    command
-        .env("TRSTCTL_NATS_URL", url)
-        .env("TRSTCTL_NATS_REPLICAS", "3")
-        .env_remove("TRSTCTL_NATS_ALLOW_SINGLE_REPLICA");
-    command
-}
 
 /// A cluster with a log of three replicas, and its backup `a.jsonl`.
 fn with_log(site: &Site) -> NatsCluster {
     let cluster = NatsCluster::start(3).unwrap();
     site.block_on(seed_at(&cluster.url(), 3, History::new(81, EVENTS)));
-    Run::of(&mut on(site, &cluster.url(), &["backup", "--output", "a.jsonl"])).succeed();
+    Run::of(&mut site.on_cluster(&cluster.url(), &["backup", "--output", "a.jsonl"])).succeed();
     cluster
 }
 
 #[track_caller]
 fn assert_backup_is_the_same(site: &Site, url: &str) {
-    Run::of(&mut on(site, url, &["backup", "--force", "--output", "b.jsonl"])).succeed();
+    Run::of(&mut site.on_cluster(url, &["backup", "--force", "--output", "b.jsonl"])).succeed();
     assert_same(site);
 }
 
@@ -55,7 +40,7 @@ fn until_done(site: &Site, url: &str, arguments: &[&str]) -> Vec<String> {
     let start = Instant::now();
     let mut failures = Vec::new();
     loop {
-        let run = Run::of(&mut on(site, url, arguments));
+        let run = Run::of(&mut site.on_cluster(url, arguments));
         println!("{arguments:?}: {:?} after {:?}", run.code, start.elapsed());
         if run.code == Some(0) {
             return failures;
@@ -84,29 +69,11 @@ impl Victim {
         if self == Self::Spoken {
             return 0;
         }
-        let leader = leader(site, &cluster.url());
+        let leader = site.leader(&cluster.url());
         let is_it = |name: &str| (name == leader) == (self == Self::Leader);
         let mut others = (0..3).filter(|&index| is_it(cluster.servers()[index].name()));
         // Not the one that is spoken to, where there is a choice.
         others.next_back().expect("a cluster has a leader and followers")
-    }
-}
-
-/// Name of the server that leads the log.
-fn leader(site: &Site, url: &str) -> String {
-    let start = Instant::now();
-    loop {
-        let info = site.block_on(async {
-            let connection = Connection::connect(&ConnectOptions::new(url)).await.unwrap();
-            connection.api_get::<Value>(&format!("STREAM.INFO.{STREAM}"), ANSWER).await
-        });
-        match info {
-            Ok(info) if info["cluster"]["leader"].is_string() => {
-                return info["cluster"]["leader"].as_str().unwrap().to_owned();
-            }
-            said => assert!(start.elapsed() < BOUND, "{said:?}"),
-        }
-        pause();
     }
 }
 
@@ -126,7 +93,7 @@ fn backup_goes_on_when_a_server_dies_meanwhile() {
         let (proxy, url) = through_proxy(&cluster);
         let index = victim.index(&site, &cluster);
         proxy.arm(Fault::to_client(Pick::Message("events.", 2_000), Action::Freeze));
-        let run = Running::start(&mut on(&site, &url, &["backup", "--force", "--output", "b.jsonl"]));
+        let run = Running::start(&mut site.on_cluster(&url, &["backup", "--force", "--output", "b.jsonl"]));
         assert!(proxy.wait_until_done());
         cluster.server_mut(index).kill_9();
         proxy.thaw();
@@ -145,7 +112,7 @@ fn archive_that_a_dying_server_cuts_is_restored_by_the_same_command() {
         let mut cluster = NatsCluster::start(3).unwrap();
         let (proxy, url) = through_proxy(&cluster);
         proxy.arm(Fault::to_server(Pick::Message("$JS.SNAPSHOT.RESTORE.", 3), Action::Freeze));
-        let run = Running::start(&mut on(&site, &url, &["restore", "a.jsonl"]));
+        let run = Running::start(&mut site.on_cluster(&url, &["restore", "a.jsonl"]));
         assert!(proxy.wait_until_done());
         let index = if victim == Victim::Spoken { 0 } else { 2 };
         cluster.server_mut(index).kill_9();
@@ -192,7 +159,7 @@ fn cluster_without_a_majority_is_told_within_bounded_time_and_the_same_command_g
     }
     for arguments in [&["backup", "--output", "b.jsonl"][..], &["restore", "a.jsonl"], &["rebuild"]] {
         let start = Instant::now();
-        let run = Run::of(&mut on(&site, &url, arguments));
+        let run = Run::of(&mut site.on_cluster(&url, arguments));
         println!("{arguments:?} {:?} {}", start.elapsed(), run.stderr);
         assert_eq!(run.code, Some(8), "{arguments:?}: {}", run.stderr);
         assert!(run.has_class("unreachable") || run.has_class("refused"), "{}", run.stderr);

@@ -1,7 +1,6 @@
 //! A log without a leader in a cluster that works: each of its servers answers for it then, with what it has itself. That is not
 //! the log: nothing is backed up, rebuilt or replaced on such a word.
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -17,16 +16,6 @@ const ELECTIONS: Duration = Duration::from_secs(120);
 /// Longer than every wait of a command that meets such a log.
 const BOUND: Duration = Duration::from_secs(150);
 const MESSAGES: usize = 100;
-
-/// The program with the site's settings and the log at this URL.
-fn on(site: &Site, url: &str, arguments: &[&str]) -> Command {
-    let mut command = site.command(arguments);
-    command
-        .env("TRSTCTL_NATS_URL", url)
-        .env("TRSTCTL_NATS_REPLICAS", "3")
-        .env_remove("TRSTCTL_NATS_ALLOW_SINGLE_REPLICA");
-    command
-}
 
 async fn connect(url: &str) -> Connection {
     Connection::connect(&ConnectOptions::new(url)).await.expect("the server answers")
@@ -108,7 +97,7 @@ fn what_a_server_says_of_a_log_without_a_leader_is_not_believed() {
 
     let start = Instant::now();
     let commands = [&["backup", "--output", "b.jsonl"][..], &["restore", "other/a.jsonl"], &["rebuild"]];
-    for run in commands.map(|arguments| Running::start(&mut on(&site, &url, arguments))) {
+    for run in commands.map(|arguments| Running::start(&mut site.on_cluster(&url, arguments))) {
         let run = run.end();
         println!("{:?} {:?} {}", start.elapsed(), run.code, run.stderr);
         let run = run.fail(8, "unreachable");
@@ -121,7 +110,7 @@ fn what_a_server_says_of_a_log_without_a_leader_is_not_believed() {
         cluster.server_mut(index).restart().unwrap();
     }
     cluster.wait_ready().unwrap();
-    Run::of(&mut on(&site, &cluster.url(), &["backup", "--output", "b.jsonl"])).succeed();
+    Run::of(&mut site.on_cluster(&cluster.url(), &["backup", "--output", "b.jsonl"])).succeed();
     let said = info(&site, &cluster.url()).expect("the log is there");
     assert_eq!(said["config"]["subjects"], json!(["events.>"]));
     assert_eq!(records(&site.path("b.jsonl")).len(), MESSAGES);
