@@ -119,6 +119,11 @@ pub enum LogError {
 }
 
 impl LogError {
+    /// Whether messages of the log are damaged or wrongly counted, rather than that it could not be asked.
+    pub(crate) fn is_damage(&self) -> bool {
+        matches!(self, Self::Unaccounted { .. } | Self::Lost { .. } | Self::MiscountedMessages { .. })
+    }
+
     pub(super) fn beyond(through: u64, last: u64) -> Self {
         Self::Refused {
             what: format!("reading through sequence {through}"),

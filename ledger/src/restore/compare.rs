@@ -25,13 +25,19 @@ pub(super) enum Comparison {
     },
     /// The first difference.
     Differs(Difference),
-    /// The live log has sequences that can neither be read nor were deleted.
+    /// The live log is damaged.
     Unreadable {
-        /// First of them.
-        first: u64,
-        /// Last of them.
-        last: u64,
+        /// Where; if that cannot be said, behind the last message that was read.
+        sequence: u64,
+        /// How.
+        failure: Failure,
     },
+}
+
+impl Comparison {
+    fn unreadable(failure: Failure, last: u64) -> Self {
+        Self::Unreadable { sequence: failure.place.sequence.unwrap_or(last + 1), failure }
+    }
 }
 
 /// The first difference between a live log and the backup.
@@ -46,6 +52,11 @@ pub struct Difference {
 impl Difference {
     pub(super) fn new(sequence: u64, what: impl Into<String>) -> Self {
         Self { sequence, what: what.into() }
+    }
+
+    /// What is [`Comparison::Unreadable`].
+    pub(super) fn of_damage(sequence: u64, failure: &Failure) -> Self {
+        Self::new(sequence, format!("cannot be read: {}", failure.message))
     }
 }
 
@@ -64,12 +75,13 @@ pub(super) async fn compare<R: LogReader>(
 ) -> Result<Comparison, Failure> {
     let mut live = Live { reader: live, queue: VecDeque::new() };
     let mut backup = Backup { batches: backup, queue: VecDeque::new() };
-    let mut records = 0;
+    let (mut records, mut last) = (0, 0);
     loop {
         let left = match live.next().await {
-            Err(LogError::Unaccounted { first, last }) => return Ok(Comparison::Unreadable { first, last }),
+            Err(error) if error.is_damage() => return Ok(Comparison::unreadable(error.into(), last)),
             read => read?,
         };
+        last = left.as_ref().map_or(last, |message| message.sequence);
         match (left, backup.next().await?) {
             (None, None) => return Ok(Comparison::Same { records }),
             (None, Some(next)) => return Ok(Comparison::Prefix { records, next_sequence: next.sequence }),
@@ -251,6 +263,41 @@ mod tests {
             };
             assert_eq!((compared.await.unwrap(), reached), (expected, live));
         }
+    }
+
+    /// A log whose only message is followed by damage.
+    struct Damaged(Option<StoredMessage>, LogError);
+
+    impl LogReader for Damaged {
+        async fn next_batch(&mut self) -> Result<Option<Vec<StoredMessage>>, LogError> {
+            self.0.take().map(|message| Some(vec![message])).ok_or_else(|| self.1.clone())
+        }
+
+        fn accounting(&self) -> &crate::log::Accounting {
+            unreachable!("it is not read to its end")
+        }
+    }
+
+    #[tokio::test]
+    async fn damage_is_a_difference_and_any_other_failure_is_none() {
+        let backup = source(9);
+        let first = log(1).await.read(1, 1).await.unwrap().next_batch().await.unwrap().unwrap().remove(0);
+        let compared = async |error: LogError| {
+            let live = Damaged(Some(first.clone()), error);
+            compare(live, backup.batches(), Lines::WithoutStoreTime, |_| {}).await
+        };
+        for (error, at) in [
+            (LogError::Unaccounted { first: 4, last: 7 }, 4),
+            (LogError::Lost { first: 5, count: 4 }, 5),
+            (LogError::MiscountedMessages { read: 3, counted: 4, suspect: Some(6) }, 6),
+            (LogError::MiscountedMessages { read: 4, counted: 3, suspect: None }, 2),
+        ] {
+            match compared(error).await.unwrap() {
+                Comparison::Unreadable { sequence, .. } => assert_eq!(sequence, at),
+                other => panic!("{other:?}"),
+            }
+        }
+        compared(LogError::NoStream { stream: "S".to_owned() }).await.unwrap_err();
     }
 
     #[test]

@@ -48,15 +48,13 @@ pub(super) async fn read_live<L: EventLog>(
 
 /// In a log that was restored just now, what cannot be read was lost by the server.
 fn unreadable(error: LogError) -> Failure {
-    match error {
-        LogError::Unaccounted { first, .. } => Failure::new(
-            Class::ReadbackDiffers,
-            format!("the restored log is damaged: {error}"),
-            RESTORE_AGAIN,
-        )
-        .at_sequence(first),
-        other => other.into(),
+    let is_damage = error.is_damage();
+    let failure = Failure::from(error);
+    if !is_damage {
+        return failure;
     }
+    let message = format!("the restored log is damaged: {}", failure.message);
+    Failure { class: Class::ReadbackDiffers, message, hint: RESTORE_AGAIN.to_owned(), ..failure }
 }
 
 fn fold(mut batches: mpsc::Receiver<Vec<StoredMessage>>, lines: Lines, first_sequence: u64) -> ContentFold {
@@ -114,7 +112,7 @@ async fn first_difference<L: EventLog, S: Read + Seek + Send + 'static>(
             Some(Difference::new(next_sequence, "is in the backup and not in the log"))
         }
         Comparison::Differs(difference) => Some(difference),
-        Comparison::Unreadable { first, .. } => Some(Difference::new(first, "cannot be read")),
+        Comparison::Unreadable { sequence, failure } => Some(Difference::of_damage(sequence, &failure)),
     })
 }
 

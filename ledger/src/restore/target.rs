@@ -141,12 +141,10 @@ pub(super) fn conclude(
         (Finding::OwnWork, Comparison::Same { .. }) => Ok(TargetState::EqualUnverified),
         (Finding::OwnWork, Comparison::Prefix { records, .. }) => Ok(TargetState::Unfinished { records }),
         (Finding::OwnWork, Comparison::Differs(difference)) => Ok(TargetState::Broken(difference)),
-        (Finding::OwnWork, Comparison::Unreadable { first, .. }) => {
-            Ok(TargetState::Broken(Difference::new(first, "cannot be read")))
+        (Finding::OwnWork, Comparison::Unreadable { sequence, failure }) => {
+            Ok(TargetState::Broken(Difference::of_damage(sequence, &failure)))
         }
-        (Finding::Log, Comparison::Unreadable { first, last }) => {
-            Err(Box::new(LogError::Unaccounted { first, last }.into()))
-        }
+        (Finding::Log, Comparison::Unreadable { failure, .. }) => Err(Box::new(failure)),
         (Finding::Log, Comparison::Same { records }) if has_more(live, content, records, lines) => {
             Err(Box::new(newer_events(live, content, live.messages.saturating_sub(records))))
         }
@@ -341,6 +339,13 @@ mod tests {
         assert_eq!(concluded(Finding::OwnWork, prefix, &own), Ok(TargetState::Unfinished { records: 4 }));
         let hole = Comparison::Prefix { records: 3, next_sequence: 4 };
         assert!(matches!(concluded(Finding::OwnWork, hole, &own), Ok(TargetState::Broken(_))));
+        let lost = || Failure::from(LogError::Lost { first: 5, count: 6 });
+        let damaged = || Comparison::Unreadable { sequence: 5, failure: lost() };
+        assert_eq!(
+            concluded(Finding::OwnWork, damaged(), &own),
+            Ok(TargetState::Broken(Difference::of_damage(5, &lost())))
+        );
+        assert_eq!(concluded(Finding::Log, damaged(), &live("", 4, 4)), Err(lost()));
         let whole = live(&Mark(ROOT).to_string(), 10, 8);
         let same = Comparison::Same { records: 8 };
         assert_eq!(concluded(Finding::OwnWork, same, &whole), Ok(TargetState::EqualUnverified));
