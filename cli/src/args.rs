@@ -250,6 +250,9 @@ pub struct Restore {
     /// Verify, then show what would be done and how long it takes; write nothing
     #[arg(long)]
     pub plan: bool,
+    /// With --rebuild: drop with the old read model what others have hung on it (views, grants, indexes …)
+    #[arg(long, requires = "rebuild")]
+    pub drop_additions: bool,
     /// How the log enters the server
     #[arg(long, value_enum, default_value = "archive")]
     pub method: Method,
@@ -309,6 +312,9 @@ pub enum Method {
 /// `trstctl-dr rebuild`
 #[derive(Debug, Args)]
 pub struct Rebuild {
+    /// Drop with the old read model what others have hung on it (views, grants, indexes …)
+    #[arg(long)]
+    pub drop_additions: bool,
     /// How much memory.
     #[command(flatten)]
     pub memory: Memory,

@@ -126,6 +126,8 @@ const WRITTEN: &[Written] = &[
              subject, headers, payload and store time that it had; then reads the live log back and compares its root with the backup's.",
             "Killed at any instant, the same command goes on to the same result. A log that already equals the backup is recognised, and only rebuilt.",
             "Without --rebuild PostgreSQL is not contacted: then trstctl-dr rebuild must run before any server starts.",
+            "With --rebuild, a read model on which others have hung views, grants, indexes or the like is refused before anything is written, as by trstctl-dr rebuild; \
+             --drop-additions lets them go with it.",
         ],
         examples: &[
             ("What would happen, and how long it takes:", "trstctl-dr restore --rebuild --plan events.jsonl"),
@@ -140,6 +142,9 @@ const WRITTEN: &[Written] = &[
         description: &[
             "Fills a shadow schema from the log and swaps it in, in one short transaction. Readers see the old model or the new one, never half. \
              Killed anywhere, the old model stays and the next run cleans up.",
+            "The schema read_model is made anew, and what others have hung on it would go with the old one: views, foreign keys and functions that use its tables, and grants, \
+             policies, triggers, indexes, columns, tables and publications of theirs. Where there is any, the run is refused before it begins, and names them; \
+             --drop-additions lets them go. Rights that ALTER DEFAULT PRIVILEGES gives to new tables stay.",
             "Events that cannot be applied are quarantined in projection_faults, reported, and end the run with exit status 1; the rest is applied.",
         ],
         examples: &[("With more memory for a large log:", "trstctl-dr rebuild --memory-mib 1024")],

@@ -5,6 +5,7 @@
 //! compares manifest, SQL text and live catalog, and lists every finding.
 #![warn(missing_docs)]
 
+mod additions;
 pub mod audit;
 pub mod connect;
 mod error;
@@ -13,6 +14,7 @@ mod manifest;
 pub mod roles;
 mod runner;
 
+pub use additions::Addition;
 pub use error::Error;
 pub use files::{Migration, Phase};
 pub use manifest::{Manifest, ManifestError, RecoveryClass, TableEntry};

@@ -127,7 +127,16 @@ pub fn inheriting_logins(client: &mut Client) -> Result<Vec<InheritingLogin>, Er
 pub(crate) fn missing(client: &mut Client) -> Result<Vec<String>, Error> {
     let state = State::read(client)
         .map_err(|error| Error::from_statement("roles and schemas cannot be read", &error))?;
-    Ok(state.statements())
+    match state.read_model_is_foreign() {
+        true => Err(Error::refused(
+            "this database belongs to something else",
+            format!(
+                "it has a schema {READ_MODEL} with tables that are not {OWNER_ROLE}'s, and none of our migrations"
+            ),
+            "Look at the DSN; make a database for the control plane alone.",
+        )),
+        false => Ok(state.statements()),
+    }
 }
 
 struct State {
@@ -139,10 +148,13 @@ struct State {
     may_set_owner: bool,
     may_set_app: bool,
     owner_may_create_schemas: bool,
+    owner_may_make_temporary: bool,
     owner_has_public: bool,
     app_uses_public: bool,
     read_model_exists: bool,
     read_model_is_owners: bool,
+    read_model_is_used: bool,
+    is_known: bool,
 }
 
 impl State {
@@ -159,12 +171,18 @@ impl State {
                     COALESCE((SELECT pg_has_role(session_user, oid,
                                      CASE WHEN num >= 160000 THEN 'SET' ELSE 'MEMBER' END) FROM a), false),
                     COALESCE((SELECT has_database_privilege(oid, current_database(), 'CREATE') FROM o), false),
+                    COALESCE((SELECT has_database_privilege(oid, current_database(), 'TEMPORARY') FROM o),
+                             has_database_privilege('public', current_database(), 'TEMPORARY')),
                     COALESCE((SELECT has_schema_privilege(oid, 'public', 'CREATE')
                                  AND has_schema_privilege(oid, 'public', 'USAGE') FROM o), false),
                     COALESCE((SELECT has_schema_privilege(oid, 'public', 'USAGE') FROM a), false),
                     EXISTS (SELECT FROM pg_namespace WHERE nspname = 'read_model'),
                     EXISTS (SELECT FROM pg_namespace WHERE nspname = 'read_model'
-                                                       AND pg_get_userbyid(nspowner) = 'trstctl_owner')
+                                                       AND pg_get_userbyid(nspowner) = 'trstctl_owner'),
+                    EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                            WHERE nspname = 'read_model'),
+                    EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                            WHERE nspname = 'public' AND relname = 'schema_migrations')
              FROM v",
             &[],
         )?;
@@ -177,11 +195,20 @@ impl State {
             may_set_owner: row.get(5),
             may_set_app: row.get(6),
             owner_may_create_schemas: row.get(7),
-            owner_has_public: row.get(8),
-            app_uses_public: row.get(9),
-            read_model_exists: row.get(10),
-            read_model_is_owners: row.get(11),
+            owner_may_make_temporary: row.get(8),
+            owner_has_public: row.get(9),
+            app_uses_public: row.get(10),
+            read_model_exists: row.get(11),
+            read_model_is_owners: row.get(12),
+            read_model_is_used: row.get(13),
+            is_known: row.get(14),
         })
+    }
+
+    /// Somebody's schema of this name, in a database that has never been ours. One that was ours may have lost its owner in
+    /// somebody's hands, and is taken back.
+    fn read_model_is_foreign(&self) -> bool {
+        self.read_model_exists && !self.read_model_is_owners && self.read_model_is_used && !self.is_known
     }
 
     fn statements(&self) -> Vec<String> {
@@ -198,6 +225,10 @@ impl State {
         need(!self.may_set_owner, format!("GRANT {OWNER_ROLE} TO {login}{how}"));
         need(!self.may_set_app, format!("GRANT {APP_ROLE} TO {login}{how}"));
         need(!self.owner_may_create_schemas, format!("GRANT CREATE ON DATABASE {database} TO {OWNER_ROLE}"));
+        need(
+            !self.owner_may_make_temporary,
+            format!("GRANT TEMPORARY ON DATABASE {database} TO {OWNER_ROLE}"),
+        );
         need(!self.owner_has_public, grant_public());
         need(
             !self.app_uses_public && self.app_exists,

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use postgres::{Client, GenericClient, Transaction};
 
+use crate::additions::{self, Addition};
 use crate::files::{MIGRATIONS, Migration};
 use crate::{Error, MIN_SERVER_VERSION, OWNER_ROLE, PUBLIC, lock_keys, roles};
 
@@ -47,6 +48,8 @@ pub struct Rehearsal {
     pub roles: Vec<String>,
     /// Migrations to be applied, in order.
     pub pending: Vec<Migration>,
+    /// What hangs on the read model and is none of ours: a rebuild that made the schema anew would lose it.
+    pub additions: Vec<Addition>,
 }
 
 /// Which migrations the database has, and which it lacks.
@@ -76,7 +79,7 @@ impl Runner {
     /// Refused when the database has a migration that is unknown here, or one whose file was edited since; and, with the
     /// statements that mend it, when the login may not become the owner, who alone reads the ledger.
     pub fn status(&self, client: &mut Client) -> Result<Status, Error> {
-        check_version(client)?;
+        check_fitness(client)?;
         let missing = roles::missing(client)?;
         let failed = |error| Error::from_statement("the ledger of migrations cannot be read", &error);
         let mut transaction = client.transaction().map_err(failed)?;
@@ -99,15 +102,15 @@ impl Runner {
     /// that no rebuild makes anew, and takes it all back: what would be done, or why it would be refused, before
     /// anything else is written.
     pub fn rehearse(&self, client: &mut Client) -> Result<Rehearsal, Error> {
-        let (roles, pending) = locked(client, |client| {
+        let (roles, (pending, additions)) = locked(client, |client| {
             with_roles(client, Ending::Rollback, |transaction| {
                 let pending = self.compare(applied(transaction)?)?.pending;
                 pending.iter().try_for_each(|migration| rehearse_one(transaction, migration))?;
                 roles::become_owner_of(transaction, &[PUBLIC])?;
-                Ok(pending)
+                Ok((pending, additions::additions(transaction)?))
             })
         })?;
-        Ok(Rehearsal { roles, pending })
+        Ok(Rehearsal { roles, pending, additions })
     }
 
     /// Whether no rebuild or diff holds its lock. Asked for some seconds, since the server notices within one that a killed
@@ -181,16 +184,26 @@ fn edited(ours: &Migration, row: &Applied) -> Error {
     )
 }
 
-fn check_version(client: &mut Client) -> Result<(), Error> {
-    let version: i32 = client
-        .query_one("SELECT current_setting('server_version_num')::int", &[])
-        .map_err(|error| Error::from_statement("the server's version cannot be read", &error))?
-        .get(0);
+fn check_fitness(client: &mut Client) -> Result<(), Error> {
+    let row = client
+        .query_one(
+            "SELECT current_setting('server_version_num')::int, current_setting('server_encoding')",
+            &[],
+        )
+        .map_err(|error| Error::from_statement("the server's version cannot be read", &error))?;
+    let (version, encoding): (i32, String) = (row.get(0), row.get(1));
     if version < MIN_SERVER_VERSION {
         return Err(Error::refused(
             "this PostgreSQL is too old",
             format!("it is version {}, and 15 is the oldest supported", version / 10_000),
             "Use PostgreSQL 15 or newer.",
+        ));
+    }
+    if encoding != "UTF8" {
+        return Err(Error::refused(
+            "this database cannot hold every name",
+            format!("its encoding is {encoding}, and not UTF8"),
+            "Make a database for it: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0.",
         ));
     }
     Ok(())
@@ -212,7 +225,7 @@ fn check_writable(client: &mut Client) -> Result<(), Error> {
 
 /// Works under the migration lock, on a server that is fit for it.
 fn locked<T>(client: &mut Client, work: impl FnOnce(&mut Client) -> Result<T, Error>) -> Result<T, Error> {
-    check_version(client)?;
+    check_fitness(client)?;
     check_writable(client)?;
     lock(client)?;
     let outcome = work(client);

@@ -300,6 +300,45 @@ fn grant_and_schema_owner_that_a_dump_does_not_carry_are_missing_and_made() {
 }
 
 #[test]
+fn temporary_tables_that_a_hardened_database_forbids_are_granted() {
+    for mut client in [superuser(), migrated()] {
+        let database: String = client.query_one("SELECT current_database()::text", &[]).unwrap().get(0);
+        client.batch_execute(&format!("REVOKE TEMPORARY ON DATABASE {database} FROM PUBLIC")).unwrap();
+        let statements = Runner::default().rehearse(&mut client).map_err(refusal).unwrap().roles;
+        let granted = format!("GRANT TEMPORARY ON DATABASE \"{database}\" TO trstctl_owner");
+        assert!(statements.contains(&granted), "{statements:?}");
+        Runner::default().run(&mut client).map_err(refusal).unwrap();
+        assert_eq!(Runner::default().missing_roles(&mut client).unwrap().len(), 0);
+    }
+}
+
+#[test]
+fn schema_of_another_application_is_not_taken() {
+    let mut client = superuser();
+    client.batch_execute("CREATE SCHEMA read_model; CREATE TABLE read_model.orders (id int)").unwrap();
+    for error in [
+        Runner::default().rehearse(&mut client).map(drop).unwrap_err(),
+        Runner::default().run(&mut client).map(drop).unwrap_err(),
+    ] {
+        let text = refusal(error);
+        assert!(text.contains("not trstctl_owner's") && text.contains("Look at the DSN"), "{text}");
+    }
+    let owner = "SELECT count(*) FROM pg_namespace WHERE nspname = 'read_model' AND pg_get_userbyid(nspowner) = 'postgres'";
+    assert_eq!(count(&mut client, owner), 1);
+}
+
+#[test]
+fn database_in_another_encoding_is_refused() {
+    let server = own_server();
+    let sql = "CREATE DATABASE latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0";
+    server.execute("postgres", sql).unwrap();
+    let dsn = server.create_database().unwrap();
+    let mut client = connect(&dsn.replace(support::database_of(&dsn), "latin")).unwrap();
+    let text = refusal(Runner::default().rehearse(&mut client).unwrap_err());
+    assert!(text.contains("LATIN1"), "{text}");
+}
+
+#[test]
 fn tls_that_is_demanded_does_not_keep_a_unix_socket_from_working() {
     let dsn = format!("{} sslmode=require", superuser_dsn());
     assert_eq!(count(&mut connect(&dsn).unwrap(), "SELECT count(*) FROM (SELECT 1) AS one"), 1);

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use trstctl_formats::{Class, Failure};
 use trstctl_ledger::log::{EventLog, LogState};
 use trstctl_ledger::read_model::{
-    self, DiffOptions, DriftReport, ReadModel, ReadModelError, RebuildOptions, RepairReport,
+    self, Additions, DiffOptions, DriftReport, ReadModel, ReadModelError, RebuildOptions, RepairReport,
 };
 use trstctl_migrations::connect::Target;
 use trstctl_migrations::{Error, Rehearsal, Runner, roles};
@@ -17,6 +17,9 @@ use trstctl_migrations::{Error, Rehearsal, Runner, roles};
 use crate::blocking;
 use crate::plan::{Plan, rates};
 use crate::progress::{Phases, Progress, Unit};
+
+/// Additions of others that a refusal names.
+const SHOWN_ADDITIONS: usize = 8;
 
 /// The database of the read model, and what may be done to it.
 #[derive(Clone, Debug)]
@@ -27,6 +30,8 @@ pub struct Database {
     pub migrate: Migrate,
     /// Memory for folded rows, in bytes.
     pub memory_bytes: usize,
+    /// What becomes of what others have hung on the read model; where it is to be kept, [`Database::check`] refuses.
+    pub additions: Additions,
 }
 
 /// What to do about pending migrations.
@@ -69,8 +74,8 @@ struct Migrated {
 }
 
 impl Database {
-    /// Proves that the server answers, is new enough, takes roles and migrations, shows the owner every row, and that
-    /// no rebuild is running. Changes nothing.
+    /// Proves that the server answers, is new enough, takes roles and migrations, shows the owner every row, that nothing of
+    /// others would go with the old read model, and that no rebuild is running. Changes nothing.
     pub async fn check(&self) -> Result<Checked, Failure> {
         let database = self.clone();
         blocking(move || {
@@ -78,6 +83,9 @@ impl Database {
             let rehearsal = Runner::default().rehearse(&mut client)?;
             if database.migrate == Migrate::Refuse {
                 refuse_pending(&rehearsal)?;
+            }
+            if database.additions == Additions::Keep {
+                refuse_additions(&rehearsal)?;
             }
             if !Runner::default().rebuild_may_begin(&mut client)? {
                 return Err(ReadModelError::RebuildRunning.into());
@@ -110,6 +118,24 @@ fn refuse_pending(rehearsal: &Rehearsal) -> Result<(), Failure> {
     ))
 }
 
+/// A rebuild makes the schema anew.
+fn refuse_additions(rehearsal: &Rehearsal) -> Result<(), Failure> {
+    let additions: Vec<_> = rehearsal.additions.iter().map(ToString::to_string).collect();
+    if additions.is_empty() {
+        return Ok(());
+    }
+    let (shown, more) = additions.split_at(additions.len().min(SHOWN_ADDITIONS));
+    let more = match more.len() {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    Err(Failure::new(
+        Class::Refused,
+        format!("a rebuild would drop what others have hung on the read model: {}{more}", shown.join(", ")),
+        "Nothing was changed. Keep their definitions (pg_dump --schema-only), run the same command with --drop-additions, and make them anew.",
+    ))
+}
+
 fn inheriting(logins: Vec<roles::InheritingLogin>) -> Vec<String> {
     logins.iter().map(|login| format!("{login}. {}", login.remedy())).collect()
 }
@@ -117,7 +143,7 @@ fn inheriting(logins: Vec<roles::InheritingLogin>) -> Vec<String> {
 impl Checked {
     /// Adds what [`migrate_and_rebuild`] will do with a log of so many events.
     pub fn plan(&self, plan: &mut Plan, events: u64) {
-        let Rehearsal { roles, pending } = &self.rehearsal;
+        let Rehearsal { roles, pending, additions } = &self.rehearsal;
         for statement in roles {
             plan.writes("postgres", format!("run {statement}"), None);
         }
@@ -129,6 +155,9 @@ impl Checked {
             "rebuild read_model from {events} events beside its readers, and swap it in; public stays as it is"
         );
         plan.writes("postgres", what, rates::estimate_ms(events, rates::REBUILD_EVENTS));
+        for addition in additions {
+            plan.writes("postgres", format!("drop {addition}, which is not ours"), None);
+        }
         plan.warnings.extend(self.warnings.iter().cloned());
     }
 }
@@ -146,7 +175,7 @@ pub async fn migrate_and_rebuild<L: EventLog>(
     let state = log.state().await?;
     let running = phases.begin("rebuild", Some(state.messages), Unit::Events);
     let steps = Steps::new(running.shared_progress());
-    let options = RebuildOptions { memory_bytes: database.memory_bytes };
+    let options = RebuildOptions { memory_bytes: database.memory_bytes, additions: database.additions };
     let report =
         read_model::rebuild(&database.target, log, options, &|progress| steps.tell(progress)).await?;
     running.end(report.events);
@@ -202,6 +231,11 @@ pub async fn repair<L: EventLog>(
     max_listed: usize,
     phases: &mut Phases,
 ) -> Result<Repaired, Failure> {
+    let target = database.target.clone();
+    let pending = blocking(move || Ok(Runner::default().pending(&mut target.open()?)?)).await?;
+    if let Some(first) = pending.first() {
+        return Err(outdated(first.name));
+    }
     let mut model = database.model().await?;
     let LogState { messages, .. } = log.state().await?;
     let running = phases.begin("repair", Some(messages), Unit::Events);
@@ -211,6 +245,15 @@ pub async fn repair<L: EventLog>(
     running.end(repair.after.events);
     let (_, digests) = model.digests().await?;
     Ok(Repaired { repair, digests })
+}
+
+/// What this program makes of the log is not what such a model should hold.
+fn outdated(first: &str) -> Failure {
+    Failure::new(
+        Class::Refused,
+        format!("migrations are pending, from {first} on: rows would be mended to those of another release"),
+        "Use the release that the servers run, or run trstctl-dr rebuild, which migrates.",
+    )
 }
 
 /// What a repair gives.

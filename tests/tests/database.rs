@@ -63,3 +63,47 @@ fn restore_is_refused_before_the_log_is_written_where_the_rebuild_could_not_foll
     assert!(refused.stderr.contains("public.outbox"), "{}", refused.stderr);
     site.dr(&["backup", "--output", "b.jsonl"]).fail(8, "no_stream");
 }
+
+#[test]
+fn what_others_hung_on_the_read_model_is_named_before_it_would_go() {
+    let mut site = rebuilt();
+    site.dr(&["backup", "--output", "a.jsonl"]).succeed();
+    execute(
+        &site,
+        "CREATE VIEW public.expiring AS SELECT count(*) AS n FROM read_model.certificates;
+         GRANT SELECT ON read_model.owners TO PUBLIC",
+    );
+    let before = site.dr(&["diff", "--json"]).json()["digests"].clone();
+    site.lose_log(NatsOptions::default());
+    for arguments in
+        [&["restore", "--rebuild", "a.jsonl"][..], &["restore", "--rebuild", "--plan", "a.jsonl"]]
+    {
+        let refused = site.dr(arguments).fail(8, "refused");
+        for words in ["view public.expiring", "grant of SELECT to PUBLIC on owners", "--drop-additions"] {
+            assert!(refused.stderr.contains(words), "{words}: {}", refused.stderr);
+        }
+    }
+    site.dr(&["backup", "--output", "b.jsonl"]).fail(8, "no_stream");
+    let plan = site.dr(&["restore", "--rebuild", "--drop-additions", "--plan", "a.jsonl"]).succeed();
+    assert!(plan.stdout.contains("drop view public.expiring"), "{}", plan.stdout);
+    site.dr(&["restore", "a.jsonl"]).succeed();
+    site.dr(&["rebuild"]).fail(8, "refused");
+    let report = site.dr(&["rebuild", "--drop-additions", "--json"]).json();
+    assert_eq!((&report["digests"], &report["leftovers"]), (&before, &serde_json::json!([])));
+    let left = "SELECT count(*) FROM pg_class WHERE relname = 'expiring'";
+    assert_eq!(connect(site.dsn()).unwrap().query_one(left, &[]).unwrap().get::<_, i64>(0), 0);
+    site.dr(&["rebuild", "--json"]).json();
+}
+
+#[test]
+fn rows_are_not_mended_to_those_of_another_release() {
+    let site = rebuilt();
+    execute(
+        &site,
+        "DELETE FROM public.schema_migrations WHERE number = 6; UPDATE read_model.owners SET name = 'x'",
+    );
+    let refused = site.dr(&["diff", "--repair"]).fail(8, "refused");
+    assert!(refused.stderr.contains("0006-read_model-access"), "{}", refused.stderr);
+    let left = "SELECT count(*) FROM read_model.owners WHERE name <> 'x'";
+    assert_eq!(connect(site.dsn()).unwrap().query_one(left, &[]).unwrap().get::<_, i64>(0), 0);
+}

@@ -4,14 +4,17 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use trstctl_engines::{NatsAuth, NatsCluster, NatsOptions};
 use trstctl_ledger::history::History;
 use trstctl_ledger::log::stream::StreamRequests;
-use trstctl_ledger::log::{STREAM, StreamConfig, seed};
+use trstctl_ledger::log::{EventLog, Expected, JetStreamLog, NewMessage, STREAM, StreamConfig, seed};
 use trstctl_ledger::wire::{ConnectOptions, Connection};
+use trstctl_migrations::connect::connect;
 use trstctl_tests::{Run, Site, flip_byte, seed_at};
 
 /// A site with a log, its read model and a backup of today.
@@ -280,6 +283,40 @@ fn database_that_would_show_nothing_lags_or_runs_ahead_is_found() {
         "problem",
         "read_model.owners",
     );
+}
+
+#[test]
+fn read_model_that_follows_a_growing_log_is_not_beyond_its_end() {
+    let site = healthy();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let following = scope.spawn(|| follow(&site, &done));
+        let answers = [(); 3].map(|()| Answer::of(&site, nothing));
+        done.store(true, Ordering::SeqCst);
+        assert!(following.join().unwrap() > 0, "nothing was appended meanwhile");
+        for check in answers.map(|answer| answer.check("projection")) {
+            assert_ne!(check["state"], "problem", "{check}");
+        }
+    });
+}
+
+/// Appends, and says after each message that it was applied, as a busy server does. Answers how often.
+fn follow(site: &Site, done: &AtomicBool) -> u64 {
+    let mut database = connect(site.dsn()).unwrap();
+    let nats = ConnectOptions::new(site.nats.url());
+    let log = site.block_on(async {
+        JetStreamLog::open(Connection::connect(&nats).await.unwrap(), STREAM).await.unwrap()
+    });
+    let mut times = 0;
+    while !done.load(Ordering::SeqCst) {
+        let message =
+            NewMessage { subject: "events.x".into(), headers: Vec::new().into(), payload: Vec::new().into() };
+        let appended = site.block_on(log.append(message, Expected::Any)).unwrap();
+        let sql = "UPDATE public.projection_checkpoint SET sequence = $1";
+        database.execute(sql, &[&i64::try_from(appended.sequence).unwrap()]).unwrap();
+        times += 1;
+    }
+    times
 }
 
 #[test]

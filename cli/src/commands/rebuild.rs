@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use trstctl_formats::{Class, Failure};
 use trstctl_ledger::log::{JetStreamLog, STREAM};
 use trstctl_ledger::projection::ModelDigest;
-use trstctl_ledger::read_model::DanglingCount;
+use trstctl_ledger::read_model::{Additions, DanglingCount, KeptFor, Leftover};
 use trstctl_migrations::connect::Target;
 use trstctl_recovery::progress::Phases;
 use trstctl_recovery::rebuild::{Database, Migrate, RebuildReport, migrate_and_rebuild};
@@ -19,7 +19,8 @@ use crate::text;
 
 pub fn run(context: &Context, args: &Rebuild) -> Result<Outcome, Failure> {
     let engines = Engines::open(&context.settings, Needs::LogAndReadModel)?;
-    let database = database(context, &engines, &args.memory)?;
+    let database =
+        Database { additions: additions(args.drop_additions), ..database(context, &engines, &args.memory)? };
     let mut phases = Phases::new(Arc::clone(&context.progress));
     let report = context.run(async {
         let log = JetStreamLog::open(engines.connect().await?, STREAM).await?;
@@ -33,11 +34,21 @@ pub fn run(context: &Context, args: &Rebuild) -> Result<Outcome, Failure> {
     Ok(Outcome::new(words(&report) + &restore::phase_table(&phases), result).with_error(failure(&report)))
 }
 
+/// What a user lets become of what others have hung on the read model.
+pub fn additions(drop: bool) -> Additions {
+    if drop { Additions::Drop } else { Additions::Keep }
+}
+
 /// The database of the settings.
 pub fn database(context: &Context, engines: &Engines, memory: &Memory) -> Result<Database, Failure> {
     let migrate =
         if context.settings.flag("TRSTCTL_MIGRATE_AUTO")? { Migrate::Auto } else { Migrate::Refuse };
-    Ok(Database { target: Target::from_dsn(engines.dsn()?)?, migrate, memory_bytes: memory.bytes() })
+    Ok(Database {
+        target: Target::from_dsn(engines.dsn()?)?,
+        migrate,
+        memory_bytes: memory.bytes(),
+        additions: Additions::Keep,
+    })
 }
 
 /// What needs a person, if anything does.
@@ -51,11 +62,15 @@ pub fn failure(report: &RebuildReport) -> Option<Failure> {
         let rows = model.dangling.iter().map(|dangling| dangling.rows).sum();
         found.push(format!("{} to rows that are not there", text::plural(rows, "reference")));
     }
+    let needed = model.leftovers.iter().filter(|leftover| leftover.kept_for == KeptFor::Additions).count();
+    if needed > 0 {
+        found.push(format!("{} that others still use", text::plural(needed as u64, "old read model")));
+    }
     (!found.is_empty()).then(|| {
         Failure::new(
             Class::Findings,
             format!("the read model is complete, with {}", found.join(" and ")),
-            "Look at the table read_model.projection_faults and at the references above; the rest of the log is applied.",
+            "Look at the table read_model.projection_faults and at what is listed above; the rest of the log is applied.",
         )
     })
 }
@@ -80,12 +95,29 @@ pub fn words(report: &RebuildReport) -> String {
         words.push_str(&format!("    {:<28}{:>12} rows\n", table.name(), text::count(rows)));
     }
     words.push_str(&dangling_words(&model.dangling));
+    for leftover in &model.leftovers {
+        words.push_str(&text::wrap("  note: ", &leftover_words(leftover)));
+    }
     for warning in &report.warnings {
         words.push_str(&text::wrap("  note: ", warning));
     }
     let public: u64 = report.public_rows.iter().map(|(_, rows)| rows).sum();
     words.push_str(&text::field("public", format!("left as it is, {}", text::plural(public, "row"))));
     words
+}
+
+fn leftover_words(Leftover { schema, kept_for }: &Leftover) -> String {
+    match kept_for {
+        KeptFor::Reader => {
+            format!(
+                "a replaced read model stays as {schema}, since somebody reads it. The next rebuild drops it."
+            )
+        }
+        KeptFor::Additions => format!(
+            "a replaced read model stays as {schema}, since views, keys or tables of others need it, which show what it held. Make them \
+             anew on read_model; rebuild --drop-additions drops it then."
+        ),
+    }
 }
 
 /// A line a reference that dangles.
@@ -138,8 +170,17 @@ pub fn json(report: &RebuildReport) -> Value {
         "warnings": report.warnings,
         "digests": digests(&model.digests),
         "spills": model.spills,
+        "leftovers": model.leftovers.iter().map(leftover_json).collect::<Vec<_>>(),
         "postgres_version": report.postgres_version,
     })
+}
+
+fn leftover_json(Leftover { schema, kept_for }: &Leftover) -> Value {
+    let kept_for = match kept_for {
+        KeptFor::Reader => "reader",
+        KeptFor::Additions => "additions",
+    };
+    json!({"schema": schema, "kept_for": kept_for})
 }
 
 /// State digests, a line a table.

@@ -11,6 +11,7 @@ use trstctl_formats::{Class, Failure, StoreTime};
 use trstctl_ledger::restore::Method as LedgerMethod;
 use trstctl_recovery::plan::Plan;
 use trstctl_recovery::progress::{Phase, Phases};
+use trstctl_recovery::rebuild::Database;
 use trstctl_recovery::restore::{LogOutcome, RestoreOptions, RestoreReport, prepare, verify};
 
 use super::Context;
@@ -30,8 +31,10 @@ pub fn run(context: &Context, args: &Restore) -> Result<Outcome, Failure> {
     let counts = super::verify::counted(&mut verified, &args.file, &mut phases, args.report.counts())?;
     // Only now: embedded engines are not started for a backup that is refused.
     let engines = Engines::open(&context.settings, Needs::of(args.rebuild))?;
-    options.database =
-        args.rebuild.then(|| rebuild::database(context, &engines, &args.memory)).transpose()?;
+    if args.rebuild {
+        let database = rebuild::database(context, &engines, &args.memory)?;
+        options.database = Some(Database { additions: rebuild::additions(args.drop_additions), ..database });
+    }
     let progress = Arc::clone(&context.progress);
     let prepared = context.run(prepare(verified, engines.nats().clone(), options, phases, progress))?;
     let plan = plan_words(prepared.plan());

@@ -19,6 +19,8 @@ const DURING: &str = "copying rows";
 pub(super) struct Copy {
     sink: Pin<Box<CopyInSink<Bytes>>>,
     chunk: BytesMut,
+    table: Table,
+    rows: u64,
 }
 
 impl Copy {
@@ -53,11 +55,12 @@ impl Copy {
         let sink = Box::pin(transaction.copy_in(&sql).await.during(DURING)?);
         let mut chunk = BytesMut::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4);
         binary::put_copy_header(&mut chunk);
-        Ok(Self { sink, chunk })
+        Ok(Self { sink, chunk, table, rows: 0 })
     }
 
     pub(super) async fn put(&mut self, row: &Row) -> Result<(), ReadModelError> {
         binary::put_copy_row(&mut self.chunk, row);
+        self.rows += 1;
         if self.chunk.len() >= CHUNK_BYTES {
             self.sink.feed(self.chunk.split().freeze()).await.during(DURING)?;
             self.chunk.reserve(CHUNK_BYTES + CHUNK_BYTES / 4);
@@ -69,7 +72,10 @@ impl Copy {
     pub(super) async fn finish(mut self) -> Result<(), ReadModelError> {
         binary::put_copy_trailer(&mut self.chunk);
         self.sink.feed(self.chunk.freeze()).await.during(DURING)?;
-        self.sink.as_mut().finish().await.during(DURING)?;
-        Ok(())
+        let taken = self.sink.as_mut().finish().await.during(DURING)?;
+        match taken == self.rows {
+            true => Ok(()),
+            false => Err(ReadModelError::RowsLost { table: self.table.name(), sent: self.rows, taken }),
+        }
     }
 }

@@ -20,7 +20,7 @@ use super::dangling::dangling;
 use super::error::{During, ReadModelError};
 use super::rebuild::{Exclusive, OnProgress, Progress, RebuildOptions};
 use super::report::DanglingCount;
-use super::schema::Schema;
+use super::schema::{Additions, Schema};
 use super::session::Session;
 use super::swap::{self, Position, Through};
 use crate::log::EventLog;
@@ -139,7 +139,7 @@ impl ReadModel {
     ) -> Result<(Exclusive, u64), ReadModelError> {
         let checkpoint = self.checkpoint().await?;
         check_ahead(checkpoint, log.state().await?.last_sequence)?;
-        Ok((Exclusive::begin(&self.target).await?, checkpoint))
+        Ok((Exclusive::begin(&self.target, Additions::Keep).await?, checkpoint))
     }
 
     async fn diff_in<L: EventLog>(
@@ -150,7 +150,7 @@ impl ReadModel {
         options: DiffOptions,
         progress: OnProgress<'_>,
     ) -> Result<DriftReport, ReadModelError> {
-        let rebuild = RebuildOptions { memory_bytes: options.memory_bytes };
+        let rebuild = RebuildOptions { memory_bytes: options.memory_bytes, ..RebuildOptions::default() };
         let mut built = exclusive.build(&self.target, log, checkpoint, rebuild, progress).await?;
         progress(Progress::Checking);
         compare_at_checkpoint(exclusive, log, &mut built.position, options.max_listed).await
@@ -164,7 +164,7 @@ pub(super) async fn compare_at_checkpoint<L: EventLog>(
     position: &mut Position,
     max_listed: usize,
 ) -> Result<DriftReport, ReadModelError> {
-    let Exclusive { session, shadow } = exclusive;
+    let Exclusive { session, shadow, .. } = exclusive;
     let snapshot = snapshot_at_checkpoint(session, shadow, log, position).await?;
     let mut report = DriftReport {
         checkpoint: position.sequence,
@@ -187,6 +187,7 @@ pub(super) async fn snapshot_at_checkpoint<'s, L: EventLog>(
     log: &L,
     position: &mut Position,
 ) -> Result<Transaction<'s>, ReadModelError> {
+    let mut slow = 0;
     for _ in 0..ATTEMPTS {
         let checkpoint = read_checkpoint(session.client()).await?;
         swap::advance(session, shadow, log, position, checkpoint).await?;
@@ -195,6 +196,7 @@ pub(super) async fn snapshot_at_checkpoint<'s, L: EventLog>(
             let Some(read) = swap::read_locked(log, position.sequence, Through::Sequence(checkpoint)).await?
             else {
                 swap::unlock_projection(session.client()).await?;
+                slow += 1;
                 continue;
             };
             swap::apply_read(session, shadow, position, read).await?;
@@ -204,7 +206,7 @@ pub(super) async fn snapshot_at_checkpoint<'s, L: EventLog>(
             return Ok(snapshot);
         }
     }
-    Err(ReadModelError::SwapBlocked { attempts: ATTEMPTS })
+    Err(ReadModelError::Blocked { what: "compare model and log", locked: ATTEMPTS - slow, slow })
 }
 
 async fn compare(

@@ -42,13 +42,58 @@ pub enum ReadModelError {
     /// A stored row that is none of this program's.
     #[error(transparent)]
     ForeignRow(#[from] ForeignRow),
-    /// Somebody held a lock through every attempt; the old model is untouched.
+    /// Every attempt was in vain; the model is untouched.
     #[error(
-        "the new read model could not be swapped in: {attempts} attempts met a lock that another session holds"
+        "could not {what}: {locked} attempts met a lock that another session holds, {slow} found the log slow or grown"
     )]
-    SwapBlocked {
-        /// How often it was tried.
-        attempts: u32,
+    Blocked {
+        /// What was tried.
+        what: &'static str,
+        /// Attempts that met a lock.
+        locked: u32,
+        /// Attempts that found more than a thousand new messages in the log, or waited for it longer than a second.
+        slow: u32,
+    },
+    /// The session that took the rebuild lock is not the one that works.
+    #[error(
+        "the rebuild lock was lost: another session of the server does the work than the one that took it"
+    )]
+    LockLost,
+    /// The server did not answer the swap's commit.
+    #[error(
+        "the connection was lost while the new read model was swapped in, and nobody said whether it was: {source}"
+    )]
+    SwapUnknown {
+        /// How it was lost.
+        source: trstctl_migrations::Error,
+    },
+    /// The new model is in its place; what follows failed.
+    #[error("the new read model is in place, at sequence {checkpoint}, but then: {source}")]
+    AfterSwap {
+        /// The new model's checkpoint.
+        checkpoint: u64,
+        /// What failed.
+        source: Box<ReadModelError>,
+    },
+    /// The model holds rows of later events than it claims to have applied.
+    #[error(
+        "the read model has applied sequence {checkpoint}, as it says, and holds rows of sequence {found}"
+    )]
+    CheckpointBehind {
+        /// The model's checkpoint.
+        checkpoint: u64,
+        /// The latest sequence that a row names.
+        found: u64,
+    },
+    /// The server counts other rows than it was sent.
+    #[error("{sent} rows were sent to {table}, and the server took {taken}")]
+    RowsLost {
+        /// Their table.
+        table: &'static str,
+        /// Sent.
+        sent: u64,
+        /// Taken, as the server says.
+        taken: u64,
     },
     /// Somebody held a lock through every attempt to mend a batch of rows; what was mended before stays.
     #[error("rows of {table} could not be mended: {attempts} attempts met a lock that another session holds")]
@@ -109,10 +154,42 @@ impl From<ReadModelError> for Failure {
                 Failure::new(Class::Refused, message, "Run the pending migrations, or use the release that made these tables; where they were lost or changed by hand, `trstctl-dr rebuild` makes them anew.")
             }
             ReadModelError::ForeignRow(_) => Failure::new(Class::Refused, message, "Run `trstctl-dr rebuild`."),
-            ReadModelError::SwapBlocked { .. } => Failure::new(
+            ReadModelError::Blocked { slow, locked, .. } => Failure::new(
                 Class::Refused,
                 message,
-                "The old read model is untouched. Look for long transactions in pg_stat_activity, then run the same command again.",
+                match slow > locked {
+                    true => "The read model is untouched. Slow down what appends to the log, or look at its server, then run the same command again.",
+                    false => "The read model is untouched. Look for long transactions in pg_stat_activity, then run the same command again.",
+                },
+            ),
+            ReadModelError::LockLost => Failure::new(
+                Class::Refused,
+                message,
+                "The read model is untouched. Connect to the server itself: a pooler in transaction mode gives each transaction another session.",
+            ),
+            ReadModelError::SwapUnknown { .. } => Failure::new(
+                Class::Unreachable,
+                message,
+                "Either way the read model is whole, the old one or the new one. Run the same command again when the server is back.",
+            ),
+            ReadModelError::AfterSwap { source, .. } => {
+                let failure = Failure::from(*source);
+                Failure {
+                    message,
+                    hint: format!("The read model is rebuilt; `trstctl-dr diff` compares it with the log. {}", failure.hint),
+                    ..failure
+                }
+            }
+            ReadModelError::CheckpointBehind { found, .. } => Failure::new(
+                Class::Refused,
+                message,
+                "The checkpoint was set back, or restored without the read model: mending rows at it would take events back. Run `trstctl-dr rebuild`.",
+            )
+            .at_sequence(found),
+            ReadModelError::RowsLost { .. } => Failure::new(
+                Class::Refused,
+                message,
+                "The read model is untouched. Look for event triggers, rules and extensions that keep rows back, then run the same command again.",
             ),
             ReadModelError::RepairBlocked { .. } => Failure::new(
                 Class::Refused,

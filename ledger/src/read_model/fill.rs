@@ -114,16 +114,18 @@ pub(super) async fn copy_final_rows(
     transaction.commit().await.during("copying rows")
 }
 
-/// Deletes the final rows that offboardings took after they were copied, and makes the table's key.
+/// Makes the table's key, and deletes the final rows that offboardings took after they were copied: in this order, since a table
+/// that is published, as one FOR ALL TABLES is, takes no DELETE without a key.
 pub(super) async fn end_final_rows(
     session: &Session,
     schema: &Schema,
     offboarded: &BTreeMap<Uuid, u64>,
 ) -> Result<(), ReadModelError> {
-    if !offboarded.is_empty() {
-        delete_before(session, schema, offboarded).await?;
+    schema.add_keys(session.client(), FINAL).await?;
+    match offboarded.is_empty() {
+        true => Ok(()),
+        false => delete_before(session, schema, offboarded).await,
     }
-    schema.add_keys(session.client(), FINAL).await
 }
 
 /// Deletes the final rows of each tenant that stood in the log before its sequence.

@@ -34,7 +34,8 @@ pub use self::error::ReadModelError;
 pub use self::faults::{Fault, Faults};
 pub use self::rebuild::{Progress, RebuildOptions, rebuild};
 pub use self::repair::RepairReport;
-pub use self::report::{DanglingCount, RebuildReport, Timings};
+pub use self::report::{DanglingCount, KeptFor, Leftover, RebuildReport, Timings};
+pub use self::schema::Additions;
 use self::schema::Schema;
 use self::session::Session;
 

@@ -16,8 +16,8 @@ use super::dangling::dangling;
 use super::digests::digest;
 use super::error::{During, ReadModelError};
 use super::load::Loading;
-use super::report::{DanglingCount, RebuildReport, Timings};
-use super::schema::{self, Schema};
+use super::report::{DanglingCount, Leftover, RebuildReport, Timings};
+use super::schema::{self, Additions, Schema};
 use super::session::Session;
 use super::swap::{self, Dropped, Position};
 use crate::log::EventLog;
@@ -33,12 +33,14 @@ const LOCK_PAUSE: Duration = Duration::from_millis(200);
 pub struct RebuildOptions {
     /// Memory for folded rows, in bytes; beyond it they are written and merged later. Batches in flight come on top.
     pub memory_bytes: usize,
+    /// What becomes of what others have hung on the old model.
+    pub additions: Additions,
 }
 
 impl Default for RebuildOptions {
     /// 512 MiB: about as many rows as a log of two million events leaves are folded without a pause.
     fn default() -> Self {
-        Self { memory_bytes: 512 * 1024 * 1024 }
+        Self { memory_bytes: 512 * 1024 * 1024, additions: Additions::Keep }
     }
 }
 
@@ -86,15 +88,15 @@ impl ReadModel {
 /// run cleans up.
 ///
 /// # Errors
-/// [`ReadModelError::RebuildRunning`] when another one is running; [`ReadModelError::SwapBlocked`] when every
-/// attempt of the swap met a lock.
+/// [`ReadModelError::RebuildRunning`] when another one is running; [`ReadModelError::Blocked`] when every
+/// attempt of the swap was in vain; [`ReadModelError::AfterSwap`] when the new model is in place all the same.
 pub async fn rebuild<L: EventLog>(
     target: &Target,
     log: &L,
     options: RebuildOptions,
     progress: OnProgress<'_>,
 ) -> Result<RebuildReport, ReadModelError> {
-    let mut session = Exclusive::begin(target).await?;
+    let mut session = Exclusive::begin(target, options.additions).await?;
     let outcome = session.rebuild(target, log, options, progress).await;
     session.end(outcome).await
 }
@@ -103,18 +105,23 @@ pub async fn rebuild<L: EventLog>(
 pub(super) struct Exclusive {
     pub(super) session: Session,
     pub(super) shadow: Schema,
+    /// What earlier runs left and could not be dropped.
+    leftovers: Vec<Leftover>,
 }
 
 impl Exclusive {
     /// Takes the lock and drops what killed runs left.
-    pub(super) async fn begin(target: &Target) -> Result<Self, ReadModelError> {
+    pub(super) async fn begin(target: &Target, additions: Additions) -> Result<Self, ReadModelError> {
         let session = Session::open(target).await?;
         lock(&session).await?;
+        let mut leftovers = Vec::new();
         for leftover in schema::leftovers(session.client()).await? {
-            swap::drop_gently(&session, &leftover).await?;
+            let dropped = swap::drop_gently(&session, &leftover, additions).await?;
+            leftovers.extend(Leftover::of(&leftover, dropped));
         }
         session.client().batch_execute("RESET lock_timeout").await.during("preparing the session")?;
-        Ok(Self { session, shadow: Schema::shadow() })
+        swap::prove_rebuild_lock(session.client()).await?;
+        Ok(Self { session, shadow: Schema::shadow(), leftovers })
     }
 
     /// Drops what is left of the shadow after a failure and gives the lock back.
@@ -122,7 +129,7 @@ impl Exclusive {
         let client = self.session.client();
         if outcome.is_err() {
             // Where this fails too, the next run does it.
-            let _ = swap::drop_gently(&self.session, &self.shadow).await;
+            let _ = swap::drop_gently(&self.session, &self.shadow, Additions::Keep).await;
         }
         let unlock = "SELECT pg_advisory_unlock_all()";
         let unlocked = client.batch_execute(unlock).await.during("giving the rebuild lock back");
@@ -134,7 +141,7 @@ impl Exclusive {
         self,
         outcome: Result<T, ReadModelError>,
     ) -> Result<T, ReadModelError> {
-        let dropped = swap::drop_gently(&self.session, &self.shadow).await;
+        let dropped = swap::drop_gently(&self.session, &self.shadow, Additions::Keep).await;
         self.end(outcome.and_then(|value| dropped.map(|_| value))).await
     }
 
@@ -156,12 +163,10 @@ impl Exclusive {
         progress(Progress::Swapping);
         let swap_attempts = swap::swap(&mut self.session, &self.shadow, log, &mut built.position).await?;
         built.timings.swap = take_lap(&mut lap);
-        let retired = self.shadow.retired();
-        let dropped = swap::drop_gently(&self.session, &retired).await?;
-        built.timings.drop = take_lap(&mut lap);
-        progress(Progress::Checking);
-        let (checked, ()) = tokio::try_join!(check(&mut self.session, target), analyze(target))?;
-        built.timings.check = take_lap(&mut lap);
+        let checkpoint = built.position.sequence;
+        let after = self.after_swap(target, options.additions, progress, &mut built.timings, lap).await;
+        let checked =
+            after.map_err(|source| ReadModelError::AfterSwap { checkpoint, source: Box::new(source) })?;
         built.timings.total = begun.elapsed();
         Ok(RebuildReport {
             checkpoint: built.position.sequence,
@@ -174,9 +179,28 @@ impl Exclusive {
             dangling: checked.dangling,
             spills: built.spills,
             swap_attempts,
-            leftover: (dropped == Dropped::StillRead).then(|| retired.to_string()),
+            leftovers: std::mem::take(&mut self.leftovers),
             timings: built.timings,
         })
+    }
+
+    /// Drops the old model and reads the new one back.
+    async fn after_swap(
+        &mut self,
+        target: &Target,
+        additions: Additions,
+        progress: OnProgress<'_>,
+        timings: &mut Timings,
+        mut lap: Instant,
+    ) -> Result<Checked, ReadModelError> {
+        let retired = self.shadow.retired();
+        let dropped = swap::drop_gently(&self.session, &retired, additions).await?;
+        self.leftovers.extend(Leftover::of(&retired, dropped));
+        timings.drop = take_lap(&mut lap);
+        progress(Progress::Checking);
+        let (checked, ()) = tokio::try_join!(check(&mut self.session, target), analyze(target))?;
+        timings.check = take_lap(&mut lap);
+        Ok(checked)
     }
 
     /// Builds the whole shadow up to this sequence.
@@ -205,6 +229,15 @@ impl Exclusive {
         };
         let position = Position { sequence: through, counts: loaded.counts, events: loaded.events };
         Ok(Built { position, spills: loaded.spills, timings })
+    }
+}
+
+impl Leftover {
+    fn of(schema: &Schema, dropped: Dropped) -> Option<Self> {
+        match dropped {
+            Dropped::Yes => None,
+            Dropped::No(kept_for) => Some(Self { schema: schema.to_string(), kept_for }),
+        }
     }
 }
 

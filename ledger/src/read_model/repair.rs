@@ -67,7 +67,8 @@ impl ReadModel {
     /// lock; readers and the live tail go on. Dropped or killed anywhere, the next run mends what is left.
     ///
     /// # Errors
-    /// As [`ReadModel::diff`]; [`ReadModelError::RepairBlocked`] when somebody keeps rows locked.
+    /// As [`ReadModel::diff`]; [`ReadModelError::CheckpointBehind`] when the model says that it has applied less than its rows
+    /// show; [`ReadModelError::RepairBlocked`] when somebody keeps rows locked.
     pub async fn repair<L: EventLog>(
         &self,
         log: &L,
@@ -87,7 +88,8 @@ impl ReadModel {
         options: DiffOptions,
         progress: OnProgress<'_>,
     ) -> Result<RepairReport, ReadModelError> {
-        let rebuild = RebuildOptions { memory_bytes: options.memory_bytes };
+        check_behind(&exclusive.session).await?;
+        let rebuild = RebuildOptions { memory_bytes: options.memory_bytes, ..RebuildOptions::default() };
         let mut built = exclusive.build(&self.target, log, checkpoint, rebuild, progress).await?;
         let mut report = RepairReport::default();
         make_notes(&exclusive.session).await?;
@@ -95,7 +97,7 @@ impl ReadModel {
             progress(Progress::Checking);
             let noted = note(exclusive, log, &mut built.position).await?;
             progress(Progress::Repairing);
-            let Exclusive { session, shadow } = &mut *exclusive;
+            let Exclusive { session, shadow, .. } = &mut *exclusive;
             let position = &mut built.position;
             let mut repair =
                 Repair { session, shadow, log, position, max_listed: options.max_listed, report };
@@ -111,6 +113,24 @@ impl ReadModel {
             }
         }
         Ok(report)
+    }
+}
+
+/// The fold at a checkpoint that was set back, or restored without the model, is not what the model should be.
+async fn check_behind(session: &Session) -> Result<(), ReadModelError> {
+    // One statement, so that a live tail does not come between.
+    let sql = "SELECT COALESCE((SELECT sequence FROM public.projection_checkpoint), 0),
+                      GREATEST((SELECT max(sequence) FROM read_model.identity_transitions),
+                               (SELECT max(sequence) FROM read_model.projection_faults),
+                               (SELECT 1 FROM read_model.tenants LIMIT 1))::bigint";
+    let row = session.client().query_one(sql, &[]).await.during("looking for the latest row")?;
+    let (checkpoint, found): (i64, Option<i64>) = (row.get(0), row.get(1));
+    match found {
+        Some(found) if found > checkpoint => Err(ReadModelError::CheckpointBehind {
+            checkpoint: checkpoint.unsigned_abs(),
+            found: found.unsigned_abs(),
+        }),
+        _ => Ok(()),
     }
 }
 
@@ -135,7 +155,7 @@ async fn note<L: EventLog>(
     position: &mut Position,
 ) -> Result<Vec<(Table, u64)>, ReadModelError> {
     let what = "noting rows that differ";
-    let Exclusive { session, shadow } = exclusive;
+    let Exclusive { session, shadow, .. } = exclusive;
     let live = Schema::live();
     let names = Table::ALL.map(|table| format!("pg_temp.{}", noted_name(table))).join(", ");
     session.client().batch_execute(&format!("TRUNCATE {names}")).await.during(what)?;
@@ -222,6 +242,7 @@ impl<L: EventLog> Repair<'_, L> {
         let timeout = format!("SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'");
         transaction.batch_execute(&timeout).await.during("mending rows")?;
         lock_projection(&transaction).await.during("mending rows")?;
+        swap::prove_rebuild_lock(&transaction).await?;
         let checkpoint = read_checkpoint(&transaction).await?;
         if checkpoint < self.position.sequence {
             // Somebody set it back: what the fold holds is then not what the model should.

@@ -29,8 +29,8 @@ pub struct RebuildReport {
     pub spills: u64,
     /// How often the swap was tried.
     pub swap_attempts: u32,
-    /// The replaced model could not be dropped, since somebody reads it; the next rebuild drops it.
-    pub leftover: Option<String>,
+    /// Replaced models, of this rebuild and of earlier ones, that could not be dropped.
+    pub leftovers: Vec<Leftover>,
     /// How long it took.
     pub timings: Timings,
 }
@@ -45,6 +45,24 @@ impl RebuildReport {
     pub fn has_findings(&self) -> bool {
         self.faults > 0 || !self.dangling.is_empty()
     }
+}
+
+/// A replaced model that is still there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leftover {
+    /// Its schema now.
+    pub schema: String,
+    /// Why it stays.
+    pub kept_for: KeptFor,
+}
+
+/// Why a replaced model stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeptFor {
+    /// Somebody reads it; the next rebuild drops it.
+    Reader,
+    /// Views, foreign keys or tables of others need it, which show what it held.
+    Additions,
 }
 
 /// A reference with rows that refer to nothing.

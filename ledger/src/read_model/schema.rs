@@ -87,10 +87,31 @@ impl Schema {
         transaction.batch_execute(&format!("ALTER SCHEMA {self} RENAME TO {READ_MODEL}")).await
     }
 
-    /// Drops it with all that is in it.
-    pub(super) async fn drop(&self, client: &Client) -> Result<(), tokio_postgres::Error> {
-        client.batch_execute(&format!("DROP SCHEMA IF EXISTS {self} CASCADE")).await
+    /// Drops it with the tables that are ours; of others', what `additions` says. All or nothing.
+    pub(super) async fn drop(
+        &self,
+        client: &Client,
+        additions: Additions,
+    ) -> Result<(), tokio_postgres::Error> {
+        let sql = match additions {
+            Additions::Keep => {
+                let tables = Table::ALL.map(|table| self.table(table)).join(", ");
+                format!("DROP TABLE IF EXISTS {tables}; DROP SCHEMA IF EXISTS {self}")
+            }
+            Additions::Drop => format!("DROP SCHEMA IF EXISTS {self} CASCADE"),
+        };
+        client.batch_execute(&sql).await
     }
+}
+
+/// What becomes of what others have hung on a model that is replaced: views, foreign keys, tables of theirs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Additions {
+    /// The old model stays, under another name, where somebody needs it.
+    #[default]
+    Keep,
+    /// They go with it.
+    Drop,
 }
 
 /// The statements that make the keys of one table.

@@ -11,7 +11,8 @@ use trstctl_migrations::lock_keys;
 
 use super::apply::{BatchSize, Regrouped, fold_into, lock_projection, write_checkpoint};
 use super::error::{During, ReadModelError};
-use super::schema::Schema;
+use super::report::KeptFor;
+use super::schema::{Additions, Schema};
 use super::session::Session;
 use super::store::Store;
 use crate::log::EventLog;
@@ -100,16 +101,17 @@ pub(super) async fn swap<L: EventLog>(
     log: &L,
     position: &mut Position,
 ) -> Result<u32, ReadModelError> {
+    let mut slow = 0;
     for attempt in 1..=SWAP_ATTEMPTS {
         catch_up(session, shadow, log, position).await?;
         match try_swap(session, shadow, log, position).await {
             Ok(Outcome::Swapped) => return Ok(attempt),
-            Ok(Outcome::TryAgain) => {}
+            Ok(Outcome::TryAgain) => slow += 1,
             Err(error) if is_lock_timeout(&error) => tokio::time::sleep(PAUSE).await,
             Err(error) => return Err(error),
         }
     }
-    Err(ReadModelError::SwapBlocked { attempts: SWAP_ATTEMPTS })
+    Err(ReadModelError::Blocked { what: "swap the new read model in", locked: SWAP_ATTEMPTS - slow, slow })
 }
 
 enum Outcome {
@@ -183,6 +185,7 @@ async fn try_swap<L: EventLog>(
     let timeout = format!("SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'; SET LOCAL synchronous_commit = on");
     transaction.batch_execute(&timeout).await.during("swapping")?;
     lock_projection(&transaction).await.during("swapping")?;
+    prove_rebuild_lock(&transaction).await?;
     // Under the lock nobody applies; what the log holds now is what the new model must hold.
     let Some((last_sequence, steps)) = read_locked(log, position.sequence, Through::End).await? else {
         return Ok(Outcome::TryAgain);
@@ -194,11 +197,30 @@ async fn try_swap<L: EventLog>(
     }
     shadow.become_live(&transaction).await.during("swapping")?;
     write_checkpoint(&transaction, last_sequence).await?;
-    transaction.commit().await.during("swapping")?;
+    transaction.commit().await.map_err(unknown_unless_refused)?;
     position.sequence = last_sequence;
     position.events += events;
     position.counts.add(&counts);
     Ok(Outcome::Swapped)
+}
+
+/// A commit that the server did not answer may have been done.
+fn unknown_unless_refused(error: tokio_postgres::Error) -> ReadModelError {
+    let refused = error.code().is_some();
+    match Err::<(), _>(error).during("swapping") {
+        Err(ReadModelError::Database(source)) if !refused => ReadModelError::SwapUnknown { source },
+        Err(error) => error,
+        Ok(()) => unreachable!("it is an error"),
+    }
+}
+
+/// Proves that this transaction runs in the session that took the rebuild lock: a pooler may give it another one.
+pub(super) async fn prove_rebuild_lock(client: &impl GenericClient) -> Result<(), ReadModelError> {
+    let sql = "SELECT EXISTS (SELECT FROM pg_locks
+                              WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND granted
+                                AND (classid::bigint << 32 | objid::bigint) = $1)";
+    let held = client.query_one(sql, &[&lock_keys::REBUILD]).await.during("proving the rebuild lock")?;
+    if held.get(0) { Ok(()) } else { Err(ReadModelError::LockLost) }
 }
 
 /// Takes the projection lock for the session, unless somebody holds it for longer than the timeout; then waits a little.
@@ -221,19 +243,26 @@ pub(super) async fn unlock_projection(client: &impl GenericClient) -> Result<(),
     client.batch_execute(&sql).await.during("giving the projection lock back")
 }
 
-/// Drops a schema as the swap locks: never waiting for a reader longer than 50 ms. `false`: somebody still reads it.
-pub(super) async fn drop_gently(session: &Session, schema: &Schema) -> Result<Dropped, ReadModelError> {
+/// Drops a schema as the swap locks: never waiting for a reader longer than 50 ms.
+pub(super) async fn drop_gently(
+    session: &Session,
+    schema: &Schema,
+    additions: Additions,
+) -> Result<Dropped, ReadModelError> {
     let client = session.client();
     let timeout = format!("SET lock_timeout = '{LOCK_TIMEOUT}'");
     client.batch_execute(&timeout).await.during("dropping the old read model")?;
     for _ in 0..DROP_ATTEMPTS {
-        match schema.drop(client).await.during("dropping the old read model") {
+        match schema.drop(client, additions).await.during("dropping the old read model") {
             Ok(()) => return Ok(Dropped::Yes),
             Err(error) if is_lock_timeout(&error) => tokio::time::sleep(PAUSE).await,
+            Err(error) if has_code(&error, &SqlState::DEPENDENT_OBJECTS_STILL_EXIST) => {
+                return Ok(Dropped::No(KeptFor::Additions));
+            }
             Err(error) => return Err(error),
         }
     }
-    Ok(Dropped::StillRead)
+    Ok(Dropped::No(KeptFor::Reader))
 }
 
 /// Whether a schema is gone.
@@ -241,10 +270,14 @@ pub(super) async fn drop_gently(session: &Session, schema: &Schema) -> Result<Dr
 pub(super) enum Dropped {
     /// It is.
     Yes,
-    /// A reader holds it.
-    StillRead,
+    /// It stays.
+    No(KeptFor),
 }
 
 pub(super) fn is_lock_timeout(error: &ReadModelError) -> bool {
-    matches!(error, ReadModelError::Database(error) if error.code() == Some(SqlState::LOCK_NOT_AVAILABLE.code()))
+    has_code(error, &SqlState::LOCK_NOT_AVAILABLE)
+}
+
+fn has_code(error: &ReadModelError, code: &SqlState) -> bool {
+    matches!(error, ReadModelError::Database(error) if error.code() == Some(code.code()))
 }

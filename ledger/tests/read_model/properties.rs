@@ -30,7 +30,7 @@ proptest! {
             }
             model.catch_up(&log, BatchSize(NonZeroUsize::new(batch).unwrap())).await.unwrap();
             let caught_up = model.digests().await.unwrap().1;
-            let rebuilt = model.rebuild(&log, RebuildOptions { memory_bytes }, &silent).await.unwrap();
+            let rebuilt = model.rebuild(&log, RebuildOptions { memory_bytes, ..RebuildOptions::default() }, &silent).await.unwrap();
             assert_eq!(caught_up.differences(&expected), []);
             assert_eq!(rebuilt.digests.differences(&expected), []);
             assert_eq!(model.diff(&log, Default::default(), &silent).await.unwrap().total(), 0);

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use tokio_postgres::Client;
 use trstctl_ledger::projection::Table;
-use trstctl_ledger::read_model::{self, Progress, ReadModel, ReadModelError, RebuildOptions};
+use trstctl_ledger::read_model::{
+    self, Additions, KeptFor, Progress, ReadModel, ReadModelError, RebuildOptions,
+};
 use trstctl_migrations::connect::Target;
 
 use crate::support::*;
@@ -52,7 +54,10 @@ async fn rebuild_with_a_tiny_memory_equals_the_unbounded_one() {
     let (log, dsn) = (BentLog::history(22, 3_000), migrated());
     let model = model(&dsn).await;
     for memory_bytes in [1, 20_000, 400_000] {
-        let report = model.rebuild(&log, RebuildOptions { memory_bytes }, &silent).await.unwrap();
+        let report = model
+            .rebuild(&log, RebuildOptions { memory_bytes, ..RebuildOptions::default() }, &silent)
+            .await
+            .unwrap();
         assert!(report.spills > 1, "{memory_bytes} bytes gave {} spills", report.spills);
         assert_same(&report.digests, &reference_digest(&log.all()));
     }
@@ -161,7 +166,8 @@ async fn reader_with_an_open_transaction_keeps_its_rows_and_does_not_stop_the_re
     let sql = "SELECT count(*) FROM read_model.owners";
     let before: i64 = reader.query_one(sql, &[]).await.unwrap().get(0);
     let report = rebuild(&model, &BentLog::default()).await;
-    assert!(report.leftover.is_some(), "the old model is still read");
+    let kept: Vec<KeptFor> = report.leftovers.iter().map(|leftover| leftover.kept_for).collect();
+    assert_eq!(kept, [KeptFor::Reader]);
     let other = client(&dsn).await;
     assert_eq!(other.query_one(sql, &[]).await.unwrap().get::<_, i64>(0), 0);
     reader.batch_execute("COMMIT").await.unwrap();
@@ -210,7 +216,7 @@ async fn rebuild_killed_at(
             reached.notify_one();
         }
     };
-    let options = RebuildOptions { memory_bytes };
+    let options = RebuildOptions { memory_bytes, ..RebuildOptions::default() };
     tokio::select! {
         biased;
         () = reached.notified() => {}
@@ -309,7 +315,7 @@ async fn read_model_that_is_lost_or_changed_by_hand_is_made_anew() {
         "DROP SCHEMA read_model CASCADE; CREATE SCHEMA read_model AUTHORIZATION trstctl_owner",
         "ALTER TABLE read_model.owners ADD COLUMN more text, DROP COLUMN email",
         "DROP TABLE read_model.certificates; DROP POLICY owner ON read_model.owners",
-        "ALTER TABLE read_model.tenants OWNER TO postgres; CREATE TABLE read_model.foreign_one (x int)",
+        "ALTER TABLE read_model.tenants OWNER TO postgres",
     ] {
         client.batch_execute(damage).await.unwrap();
         let target = Target::from_dsn(&dsn).unwrap();
@@ -318,6 +324,46 @@ async fn read_model_that_is_lost_or_changed_by_hand_is_made_anew() {
         assert_same(&report.digests, &reference_digest(&log.all()));
         assert_eq!(schemas(&client).await, ["read_model"], "{damage}");
         ReadModel::connect(&dsn).await.unwrap_or_else(|error| panic!("{damage}: {error}"));
+    }
+}
+
+#[tokio::test]
+async fn what_others_hang_on_the_model_keeps_the_old_one_unless_it_may_go() {
+    let (log, dsn) = (BentLog::history(41, 600), migrated());
+    let (model, client) = (model(&dsn).await, client(&dsn).await);
+    rebuild(&model, &log).await;
+    let hang = "CREATE VIEW public.seen AS SELECT count(*) AS owners FROM read_model.owners;
+                CREATE TABLE read_model.notes (note text); INSERT INTO read_model.notes VALUES ('ours')";
+    client.batch_execute(hang).await.unwrap();
+    let seen = async || {
+        client.query_one("SELECT owners FROM public.seen", &[]).await.map(|row| row.get::<_, i64>(0))
+    };
+    let before = seen().await.unwrap();
+    assert!(before > 0);
+    let kept = rebuild(&model, &BentLog::default()).await.leftovers;
+    assert_eq!(kept.iter().map(|leftover| leftover.kept_for).collect::<Vec<_>>(), [KeptFor::Additions]);
+    assert_eq!(seen().await.unwrap(), before, "the old model is what it was");
+    let note = format!("SELECT note FROM {}.notes", kept[0].schema);
+    assert_eq!(client.query_one(&note, &[]).await.unwrap().get::<_, String>(0), "ours");
+    let again = rebuild(&model, &log).await.leftovers;
+    assert_eq!(again, kept, "the new one went, that one did not");
+    let options = RebuildOptions { additions: Additions::Drop, ..RebuildOptions::default() };
+    let report = model.rebuild(&log, options, &silent).await.unwrap();
+    assert_eq!(report.leftovers, []);
+    assert_eq!(schemas(&client).await, ["read_model"]);
+    seen().await.unwrap_err();
+    assert_same(&report.digests, &reference_digest(&log.all()));
+}
+
+#[tokio::test]
+async fn database_that_publishes_all_tables_is_rebuilt() {
+    let (log, dsn) = (BentLog::history(42, 3_000), migrated());
+    client(&dsn).await.batch_execute("CREATE PUBLICATION everything FOR ALL TABLES").await.unwrap();
+    let model = model(&dsn).await;
+    for memory_bytes in [20_000, RebuildOptions::default().memory_bytes] {
+        let options = RebuildOptions { memory_bytes, ..RebuildOptions::default() };
+        let report = model.rebuild(&log, options, &silent).await.unwrap();
+        assert_same(&report.digests, &reference_digest(&log.all()));
     }
 }
 
@@ -367,4 +413,55 @@ async fn log_that_does_not_answer_while_the_projection_lock_is_held_is_asked_aga
     let report = rebuild(&model(&migrated()).await, &log).await;
     assert!(report.swap_attempts >= 2, "{}", report.swap_attempts);
     assert_same(&report.digests, &reference_digest(&all));
+}
+
+/// Runs `body` in the session that runs a command of this kind, when the command is done.
+async fn on_command(dsn: &str, tag: &str, body: &str) {
+    let sql = format!(
+        "CREATE FUNCTION public.meddle() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN {body} END $$;
+         CREATE EVENT TRIGGER meddle ON ddl_command_end WHEN TAG IN ('{tag}') EXECUTE FUNCTION public.meddle()"
+    );
+    client(dsn).await.batch_execute(&sql).await.unwrap();
+}
+
+/// As behind a pooler that gives each transaction another session of the server.
+#[tokio::test]
+async fn session_that_lost_the_rebuild_lock_swaps_nothing_in() {
+    let (log, dsn) = (BentLog::history(43, 300), migrated());
+    let model = model(&dsn).await;
+    let key = trstctl_migrations::lock_keys::REBUILD;
+    on_command(&dsn, "CREATE SCHEMA", &format!("PERFORM pg_advisory_unlock({key});")).await;
+    let error = model.rebuild(&log, RebuildOptions::default(), &silent).await.unwrap_err();
+    assert!(matches!(error, ReadModelError::LockLost), "{error}");
+    assert_eq!(model.checkpoint().await.unwrap(), 0);
+    assert_eq!(schemas(&client(&dsn).await).await, ["read_model"]);
+}
+
+#[tokio::test]
+async fn rows_that_the_server_keeps_back_are_missed() {
+    let (log, dsn) = (BentLog::history(44, 300), migrated());
+    let model = model(&dsn).await;
+    let nothing =
+        "CREATE FUNCTION public.nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'";
+    client(&dsn).await.batch_execute(nothing).await.unwrap();
+    let body = "IF EXISTS (SELECT FROM pg_event_trigger_ddl_commands() WHERE object_identity LIKE 'read_model_shadow%.owners') THEN
+                    EXECUTE (SELECT format('CREATE TRIGGER none BEFORE INSERT ON %s FOR EACH ROW EXECUTE FUNCTION public.nothing()', object_identity)
+                             FROM pg_event_trigger_ddl_commands() WHERE object_identity LIKE '%.owners' AND object_type = 'table');
+                END IF;";
+    on_command(&dsn, "CREATE TABLE", body).await;
+    let error = model.rebuild(&log, RebuildOptions::default(), &silent).await.unwrap_err();
+    assert!(matches!(error, ReadModelError::RowsLost { table: "owners", sent: 1.., taken: 0 }), "{error}");
+    assert_eq!(model.checkpoint().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn what_fails_after_the_swap_is_told_as_such() {
+    let (log, dsn) = (BentLog::history(45, 300), migrated());
+    let model = model(&dsn).await;
+    on_command(&dsn, "DROP SCHEMA", "RAISE EXCEPTION 'nobody drops here';").await;
+    let error = model.rebuild(&log, RebuildOptions::default(), &silent).await.unwrap_err();
+    let last = log.last_sequence.load(Ordering::SeqCst);
+    assert!(matches!(error, ReadModelError::AfterSwap { checkpoint, .. } if checkpoint == last), "{error}");
+    assert!(error.to_string().contains("nobody drops here"), "{error}");
+    assert_eq!(model.checkpoint().await.unwrap(), last);
 }

@@ -256,3 +256,18 @@ async fn repair_of_a_model_ahead_of_the_log_writes_nothing() {
     assert!(matches!(error, ReadModelError::CheckpointAhead { .. }), "{error}");
     assert_eq!(writers(&dsn).await, before);
 }
+
+#[tokio::test]
+async fn model_whose_checkpoint_was_set_back_is_not_mended() {
+    let log = BentLog::history(70, 600);
+    let dsn = damaged(&log).await;
+    let before = writers(&dsn).await;
+    for sql in
+        ["UPDATE public.projection_checkpoint SET sequence = 20", "DELETE FROM public.projection_checkpoint"]
+    {
+        client(&dsn).await.batch_execute(sql).await.unwrap();
+        let error = model(&dsn).await.repair(&log, DiffOptions::default(), &silent).await.unwrap_err();
+        assert!(matches!(error, ReadModelError::CheckpointBehind { found: 21.., .. }), "{sql}: {error}");
+    }
+    assert_eq!(writers(&dsn).await, before);
+}

@@ -88,11 +88,16 @@ struct LogFacts {
 
 /// Runs every check, in the order of the report.
 pub async fn examine(site: Site) -> Vec<Check> {
+    // The database first: what it has applied the log had by then, and only a log that is read later must have it.
+    let (database, migrate, clock) = (site.database.clone(), site.migrate, site.clock);
+    let of_database = crate::blocking(move || Ok(postgres::examine(database, migrate, clock))).await;
+    let (of_database, checkpoint) = match of_database {
+        Ok(examined) => examined,
+        Err(failure) => (vec![Check::failed("postgres", &failure)], None),
+    };
     let (mut checks, facts) = log_server::examine(&site).await;
-    let database = site.database.clone();
-    let (migrate, clock, last_sequence) = (site.migrate, site.clock, facts.last_sequence);
-    let of_database = crate::blocking(move || Ok(postgres::examine(database, migrate, clock, last_sequence)));
-    checks.extend(of_database.await.unwrap_or_else(|failure| vec![Check::failed("postgres", &failure)]));
+    checks.extend(of_database);
+    checks.extend(checkpoint.map(|checkpoint| postgres::projection(checkpoint, facts.last_sequence)));
     checks.extend(keys::examine(&site));
     checks.extend(backups::examine(&site, facts.len_bytes));
     checks

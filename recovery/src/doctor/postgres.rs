@@ -26,21 +26,23 @@ const DEPENDENT: [&str; 9] = [
     "inherited roles",
     "migrations",
     "recovery classes",
-    "projection",
     "quarantine",
+    PROJECTION,
 ];
 
-/// Every check of the database, on a blocking thread.
+const PROJECTION: &str = "projection";
+
+/// Every check of the database, on a blocking thread, but for the last one: that compares the checkpoint, which is answered where
+/// it could be read, with the log.
 pub(super) fn examine(
     target: Result<Target, Failure>,
     migrate: Migrate,
     clock: fn() -> Timestamp,
-    last_sequence: Option<u64>,
-) -> Vec<Check> {
+) -> (Vec<Check>, Option<u64>) {
     let opened = target.and_then(|target| Ok((target.open()?, target.place())));
     let (mut client, place) = match opened {
         Ok(opened) => opened,
-        Err(failure) => return unreachable_database(&failure),
+        Err(failure) => return (unreachable_database(&failure), None),
     };
     let client = &mut client;
     let mut checks = vec![
@@ -54,9 +56,14 @@ pub(super) fn examine(
     // The owner, if it can be become by now, sees the rest.
     checks.push(migrations(client, migrate));
     checks.push(check("recovery classes", classes(client)));
-    checks.push(check("projection", projection(client, last_sequence)));
     checks.push(check("quarantine", quarantine(client)));
-    checks
+    match checkpoint(client) {
+        Ok(checkpoint) => (checks, Some(checkpoint)),
+        Err(error) => {
+            checks.push(check(PROJECTION, Err(error)));
+            (checks, None)
+        }
+    }
 }
 
 fn unreachable_database(failure: &Failure) -> Vec<Check> {
@@ -159,15 +166,19 @@ fn classes(client: &mut Client) -> Result<Check, postgres::Error> {
     Ok(Check::problem(name, found, "See trstctl-dr manifest audit --database."))
 }
 
-fn projection(client: &mut Client, last_sequence: Option<u64>) -> Result<Check, postgres::Error> {
-    let name = "projection";
+fn checkpoint(client: &mut Client) -> Result<u64, postgres::Error> {
     let row = client.query_opt("SELECT sequence FROM public.projection_checkpoint", &[])?;
-    let checkpoint = row.map_or(0, |row| u64::try_from(row.get::<_, i64>(0)).unwrap_or_default());
+    Ok(row.map_or(0, |row| u64::try_from(row.get::<_, i64>(0)).unwrap_or_default()))
+}
+
+/// How far the model was, beside a log that was read later.
+pub(super) fn projection(checkpoint: u64, last_sequence: Option<u64>) -> Check {
+    let name = PROJECTION;
     let at = format!("at sequence {}", words::count(checkpoint));
     let Some(last) = last_sequence else {
-        return Ok(Check::not_checked(name, format!("{at}; the log's end is not known")));
+        return Check::not_checked(name, format!("{at}; the log's end is not known"));
     };
-    Ok(match (checkpoint.checked_sub(last), last.saturating_sub(checkpoint)) {
+    match (checkpoint.checked_sub(last), last.saturating_sub(checkpoint)) {
         (Some(1..), _) => Check::problem(
             name,
             format!("{at}, beyond the log's end at {}: new events would be skipped", words::count(last)),
@@ -182,7 +193,7 @@ fn projection(client: &mut Client, last_sequence: Option<u64>) -> Result<Check, 
             format!("{at}, {} behind the log", words::count(lag)),
             "Is the server running? trstctl-dr rebuild brings the read model to the end of the log.",
         ),
-    })
+    }
 }
 
 fn quarantine(client: &mut Client) -> Result<Check, postgres::Error> {

@@ -4,6 +4,7 @@ use trstctl_engines::{NatsOptions, NatsServer, Postgres, PostgresOptions};
 use trstctl_formats::Failure;
 use trstctl_ledger::history::History;
 use trstctl_ledger::log::{JetStreamLog, STREAM, StreamConfig, seed};
+use trstctl_ledger::read_model::Additions;
 use trstctl_ledger::wire::{ConnectOptions, Connection};
 use trstctl_migrations::connect::Target;
 use trstctl_recovery::rebuild::{Database, Migrate};
@@ -50,6 +51,7 @@ impl Stage {
             target: Target::from_dsn(&self.dsn)?,
             migrate: Migrate::Auto,
             memory_bytes: memory.bytes(),
+            additions: Additions::Keep,
         })
     }
 }
