@@ -8,6 +8,7 @@ use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use trstctl_formats::container::{KeyError, Recipient, parse_recipients};
 use trstctl_formats::{Class, Failure};
 use zeroize::Zeroizing;
@@ -36,6 +37,15 @@ pub fn read(path: &Path, what: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
         return Err(refuse("it is empty".into()));
     }
     Ok(bytes)
+}
+
+/// Keeps what this process reads from now on out of core files and from other processes of this user. Programs that it runs write no
+/// core file either. Answers what the kernel refused.
+pub fn keep_memory_private() -> Option<String> {
+    let no_core = Rlimit { current: Some(0), maximum: Some(0) };
+    let kept = setrlimit(Resource::Core, no_core)
+        .and_then(|()| set_dumpable_behavior(DumpableBehavior::NotDumpable));
+    kept.err().map(|error| format!("this process may leave secrets in a core file: {error}"))
 }
 
 /// The recipients in a file, a line each. No secret, so that others may read it.

@@ -54,6 +54,8 @@ const MAX_STREAMS: u32 = 100;
 pub(crate) fn run(args: &Serve) -> Result<ExitCode, Fault> {
     let mut lacking = hardening::keep_memory_private()?;
     let kek = kek_file::read(&args.kek)?;
+    // The first key may rest on it in a moment.
+    kek_file::make_durable(&args.kek)?;
     let opening = if args.check { Opening::ToCheck } else { Opening::ToServe };
     let keyring = Keyring::open(&args.keystore, kek, opening, Timestamp::now())?;
     let Some(path) = args.socket.as_deref().filter(|_| !args.check) else {

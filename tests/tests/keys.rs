@@ -6,11 +6,12 @@ use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use trstctl_formats::Digest;
 use trstctl_formats::key_share::{Share, combine};
 use trstctl_formats::sealed_key::{Kek, KeyHeader, seal};
-use trstctl_tests::{Run, program};
+use trstctl_tests::{Run, pause, program};
 
 const KEK: [u8; 32] = *b"a key of thirty-two bytes, no le";
 
@@ -58,6 +59,26 @@ fn secret_file(path: &Path, content: &[u8]) {
 
 fn mode(path: &Path) -> u32 {
     path.metadata().unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn whoever_holds_a_key_leaves_no_core_file() {
+    let mut command = program();
+    command.args(["keys", "recover", "--check"]).stdin(Stdio::piped()).stderr(Stdio::piped());
+    let mut waiting = command.spawn().unwrap();
+    let limits = format!("/proc/{}/limits", waiting.id());
+    // Soft and hard.
+    let is_forbidden = |text: String| {
+        let line = text.lines().find_map(|line| line.strip_prefix("Max core file size")).unwrap_or_default();
+        line.split_whitespace().take(2).eq(["0", "0"])
+    };
+    let end = Instant::now() + Duration::from_secs(20);
+    while !is_forbidden(fs::read_to_string(&limits).unwrap()) {
+        assert!(Instant::now() < end, "core files may be written");
+        pause();
+    }
+    drop(waiting.stdin.take());
+    assert!(Run::from(waiting.wait_with_output().unwrap()).has_class("key_missing"));
 }
 
 #[test]

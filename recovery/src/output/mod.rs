@@ -70,11 +70,11 @@ impl Output {
             Existing::Refuse => partial.persist_noclobber(&path),
             Existing::Replace => partial.persist(&path),
         };
-        renamed.map_err(|error| match error.error.kind() {
+        let file = renamed.map_err(|error| match error.error.kind() {
             io::ErrorKind::AlreadyExists => exists(&path),
             _ => failed(&error.error),
         })?;
-        File::open(folder(&path)).and_then(|folder| folder.sync_all()).map_err(|error| failed(&error))?;
+        sync_name(&file, &path).map_err(|error| not_durable(&path, &error))?;
         Ok(len_bytes)
     }
 }
@@ -89,6 +89,12 @@ impl Write for Output {
     fn flush(&mut self) -> io::Result<()> {
         self.partial.as_file_mut().flush()
     }
+}
+
+/// Flushes the file's name: its folder, or, where that may not be read or does not take it, all of the file system.
+fn sync_name(file: &File, path: &Path) -> io::Result<()> {
+    let synced = File::open(folder(path)).and_then(|folder| folder.sync_all());
+    synced.or_else(|_| Ok(rustix::fs::syncfs(file)?))
 }
 
 /// The folder that holds `path`.
@@ -161,6 +167,16 @@ fn not_a_file(path: &Path) -> Failure {
     .in_file(name)
 }
 
+fn not_durable(path: &Path, error: &io::Error) -> Failure {
+    let name = path.display().to_string();
+    Failure::new(
+        Class::OutputFailed,
+        format!("{name} is whole and has its name, but a power loss may take that away: {error}"),
+        "Look at the disk; run `sync`, and verify the file. If sync fails too, write another one to another disk.",
+    )
+    .in_file(name)
+}
+
 /// The failure to write the output of this name.
 pub fn failed(name: &str, error: &io::Error) -> Failure {
     Failure::new(
@@ -191,6 +207,16 @@ mod tests {
         output.publish().unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"whole");
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn folder_that_may_only_be_written_into_takes_an_output() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let file = File::create(&path).unwrap();
+        // As a folder that cannot be opened.
+        sync_name(&file, Path::new("/nowhere/a")).unwrap();
+        sync_name(&file, &path).unwrap();
     }
 
     #[test]

@@ -26,6 +26,7 @@ const READ_BYTES: usize = 64 << 10;
 /// An open journal, read to its end.
 pub struct Journal {
     path: PathBuf,
+    access: Access,
     file: File,
     head_file: HeadFile,
     /// Length in bytes of what was read and holds.
@@ -126,7 +127,7 @@ impl Journal {
         let created = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path);
         let file = created.map_err(unusable(&path, "created"))?;
         sync(folder).map_err(unusable(&path, "made durable"))?;
-        let mut journal = Self::of(path, file, head_file);
+        let mut journal = Self::of(path, Access::Write, file, head_file);
         journal.catch_up()?;
         Ok(journal)
     }
@@ -150,7 +151,7 @@ impl Journal {
             }
             _ => unusable(&path, "opened, for its head")(source),
         })?;
-        let mut journal = Self::of(path, file, head_file);
+        let mut journal = Self::of(path, access, file, head_file);
         let lock = journal.flock(lock::Lock::Shared)?;
         journal.catch_up()?;
         drop(lock);
@@ -189,10 +190,11 @@ impl Journal {
         Ok(())
     }
 
-    fn of(path: PathBuf, file: File, head_file: HeadFile) -> Self {
+    fn of(path: PathBuf, access: Access, file: File, head_file: HeadFile) -> Self {
         let facts = Facts::default();
         Self {
             path,
+            access,
             file,
             head_file,
             len: 0,
@@ -233,12 +235,16 @@ impl Journal {
         &self.facts
     }
 
-    /// Locks the file against other signers of this store, and reads what they added.
+    /// Locks the file against other signers of this store, but for those that only read it too, and reads what they added.
     ///
     /// # Errors
     /// Every [`JournalFault`].
     pub fn lock(&mut self) -> Result<Locked<'_>, JournalFault> {
-        let lock = self.flock(lock::Lock::Exclusive)?;
+        let lock = self.flock(match self.access {
+            Access::Write => lock::Lock::Exclusive,
+            // Some file systems (NFS) lock a file for one alone only if it is open for writing.
+            Access::Read => lock::Lock::Shared,
+        })?;
         self.is_in_its_place()?;
         self.catch_up()?;
         Ok(Locked { journal: self, staged: Vec::new(), _lock: lock })

@@ -16,13 +16,18 @@ use trstctl_formats::key_share::Secret;
 use trstctl_formats::{Class, Failure};
 use trstctl_recovery::authority::Key;
 use trstctl_recovery::output::{self, Existing, Output};
+use trstctl_recovery::secret;
 
 use super::Context;
 use crate::args::{Keys, SignerArgs, SigningArgs};
 use crate::outcome::Outcome;
+use crate::text;
 
 /// Runs one of them.
 pub fn run(context: &Context, keys: Keys) -> Result<Outcome, Failure> {
+    if let Some(lacking) = secret::keep_memory_private() {
+        context.tell(&text::wrap("note: ", &lacking));
+    }
     match keys {
         Keys::List(args) => list::run(context, &args),
         Keys::Generate(args) => generate::run(context, &args),

@@ -337,3 +337,15 @@ fn a_second_power_loss_while_what_the_first_left_gives_way_loses_nothing_answere
         }
     }
 }
+
+#[test]
+fn those_that_only_read_may_look_at_once_and_hold_writers_off() {
+    let (folder, mut writer) = sample();
+    let [mut one, mut other] = [(); 2].map(|()| Journal::open(folder.path(), Access::Read).unwrap());
+    let (first, second) = (one.lock().unwrap(), other.lock().unwrap());
+    let file = File::open(folder.path().join(NAME)).unwrap();
+    assert_eq!(flock(&file, FlockOperation::NonBlockingLockExclusive), Err(rustix::io::Errno::WOULDBLOCK));
+    drop((first, second));
+    let _held = writer.lock().unwrap();
+    assert_eq!(flock(&file, FlockOperation::NonBlockingLockShared), Err(rustix::io::Errno::WOULDBLOCK));
+}
