@@ -144,7 +144,7 @@ const WRITTEN: &[Written] = &[
              Killed anywhere, the old model stays and the next run cleans up.",
             "The schema read_model is made anew, and what others have hung on it would go with the old one: views, foreign keys and functions that use its tables, and grants, \
              policies, triggers, indexes, columns, tables and publications of theirs. Where there is any, the run is refused before it begins, and names them; \
-             --drop-additions lets them go. Rights that ALTER DEFAULT PRIVILEGES gives to new tables stay.",
+             --drop-additions lets them go. Rights that ALTER DEFAULT PRIVILEGES gives to new tables of all schemas stay.",
             "Events that cannot be applied are quarantined in projection_faults, reported, and end the run with exit status 1; the rest is applied.",
         ],
         examples: &[("With more memory for a large log:", "trstctl-dr rebuild --memory-mib 1024")],

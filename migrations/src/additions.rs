@@ -29,7 +29,10 @@ impl fmt::Display for Addition {
 /// What is in the schema `$1`, by kind and name.
 const CONTENTS: &str = "
     WITH s AS (SELECT oid, nspacl, nspowner FROM pg_namespace WHERE nspname = $1),
-         r AS (SELECT c.* FROM pg_class c JOIN s ON c.relnamespace = s.oid)
+         o AS (SELECT oid FROM pg_roles WHERE rolname = 'trstctl_owner'),
+         r AS (SELECT c.* FROM pg_class c JOIN s ON c.relnamespace = s.oid
+               -- Not what a REINDEX CONCURRENTLY makes or has left.
+               WHERE NOT EXISTS (SELECT FROM pg_index i WHERE i.indexrelid = c.oid AND NOT i.indisvalid))
     SELECT CASE relkind WHEN 'v' THEN 'view ' WHEN 'm' THEN 'materialized view ' WHEN 'S' THEN 'sequence '
                         WHEN 'i' THEN 'index ' WHEN 'I' THEN 'index ' WHEN 'f' THEN 'foreign table '
                         WHEN 'c' THEN 'type ' ELSE 'table ' END || relname
@@ -53,11 +56,14 @@ const CONTENTS: &str = "
     UNION SELECT format('publication %s of the schema', pubname)
     FROM pg_publication p JOIN pg_publication_namespace m ON m.pnpubid = p.oid JOIN s ON m.pnnspid = s.oid
     UNION SELECT format('grant of %s to %s on %s', a.privilege_type, grantee(a.grantee), relname)
-    FROM r, aclexplode(relacl) a WHERE a.grantee <> relowner
+    FROM r, aclexplode(relacl) a WHERE a.grantee NOT IN (relowner, (SELECT oid FROM o))
     UNION SELECT format('grant of %s to %s on %s.%s', a.privilege_type, grantee(a.grantee), relname, attname)
-    FROM pg_attribute t JOIN r ON t.attrelid = r.oid, aclexplode(attacl) a WHERE a.grantee <> relowner
+    FROM pg_attribute t JOIN r ON t.attrelid = r.oid, aclexplode(attacl) a
+    WHERE NOT t.attisdropped AND a.grantee NOT IN (relowner, (SELECT oid FROM o))
     UNION SELECT format('grant of %s to %s on the schema', a.privilege_type, grantee(a.grantee))
-    FROM s, aclexplode(nspacl) a WHERE a.grantee <> nspowner";
+    FROM s, aclexplode(nspacl) a WHERE a.grantee NOT IN (nspowner, (SELECT oid FROM o))
+    UNION SELECT format('default right of %s for %s', a.privilege_type, grantee(a.grantee))
+    FROM pg_default_acl d JOIN s ON d.defaclnamespace = s.oid, aclexplode(defaclacl) a";
 
 /// What is elsewhere and needs something in the schema `$1`.
 const DEPENDENTS: &str = "
@@ -111,5 +117,6 @@ fn names(
     sql: &str,
     schema: &str,
 ) -> Result<BTreeSet<String>, postgres::Error> {
-    Ok(client.query(sql, &[&schema])?.iter().map(|row| row.get(0)).collect())
+    // What was dropped a moment ago has no name any more.
+    Ok(client.query(sql, &[&schema])?.iter().filter_map(|row| row.get(0)).collect())
 }

@@ -124,7 +124,7 @@ pub fn inheriting_logins(client: &mut Client) -> Result<Vec<InheritingLogin>, Er
 }
 
 /// What this database still lacks before a migration can run, as statements in the order to run them.
-pub(crate) fn missing(client: &mut Client) -> Result<Vec<String>, Error> {
+pub(crate) fn missing(client: &mut impl GenericClient) -> Result<Vec<String>, Error> {
     let state = State::read(client)
         .map_err(|error| Error::from_statement("roles and schemas cannot be read", &error))?;
     match state.read_model_is_foreign() {
@@ -158,7 +158,7 @@ struct State {
 }
 
 impl State {
-    fn read(client: &mut Client) -> Result<Self, postgres::Error> {
+    fn read(client: &mut impl GenericClient) -> Result<Self, postgres::Error> {
         // SET exists from 16 on; before, whoever is a member may SET ROLE.
         let row = client.query_one(
             "WITH v AS (SELECT current_setting('server_version_num')::int AS num),
@@ -182,7 +182,8 @@ impl State {
                     EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                             WHERE nspname = 'read_model'),
                     EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-                            WHERE nspname = 'public' AND relname = 'schema_migrations')
+                            JOIN pg_attribute a ON a.attrelid = c.oid
+                            WHERE nspname = 'public' AND relname = 'schema_migrations' AND attname = 'sha256')
              FROM v",
             &[],
         )?;

@@ -291,6 +291,7 @@ fn with_roles<T>(
         let mut transaction = client.transaction().map_err(failed)?;
         match make_roles(&mut transaction, &statements) {
             Ok(()) => {
+                refuse_missing(&roles::missing(&mut transaction)?)?;
                 let done = work(&mut transaction)?;
                 match ending {
                     Ending::Commit => transaction.commit(),
@@ -313,6 +314,15 @@ fn with_roles<T>(
 fn make_roles(transaction: &mut impl GenericClient, statements: &[String]) -> Result<(), postgres::Error> {
     transaction.batch_execute(&format!("SET LOCAL lock_timeout = '{STATEMENT_LOCK_WAIT}'"))?;
     statements.iter().try_for_each(|statement| transaction.batch_execute(statement))
+}
+
+/// PostgreSQL answers a GRANT by somebody who may not grant with a warning.
+fn refuse_missing(statements: &[String]) -> Result<(), Error> {
+    if statements.is_empty() {
+        return Ok(());
+    }
+    let (what, reason) = ("roles and schemas cannot be made", "this login may not grant what is missing");
+    Err(with_statements(Error::refused(what, reason, ""), statements))
 }
 
 /// Another run, in another database of this server, made the same role or grant at this moment.

@@ -22,6 +22,12 @@ fn nothing_hangs_on_a_model_of_ours_alone() {
                   DROP POLICY owner ON read_model.owners; DROP INDEX read_model.identities_owner";
     client.batch_execute(damage).unwrap();
     assert_eq!(additions(&mut client), [""; 0]);
+    // Nor are rights of the owner, whoever owns the tables now.
+    let restored =
+        "ALTER TABLE read_model.issuers OWNER TO postgres; GRANT ALL ON read_model.issuers TO trstctl_owner;
+                    GRANT ALL ON SCHEMA read_model TO trstctl_owner";
+    client.batch_execute(restored).unwrap();
+    assert_eq!(additions(&mut client), [""; 0]);
     // What only looks at the tables from far is none.
     let far = "CREATE VIEW mine AS SELECT 1 AS one; CREATE TABLE t (id uuid); CREATE PUBLICATION everything FOR ALL TABLES;
                CREATE FUNCTION f() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM read_model.owners'";
@@ -71,6 +77,10 @@ fn whatever_others_add_is_named() {
         ),
         ("CREATE FUNCTION read_model.one() RETURNS int LANGUAGE sql AS 'SELECT 1'", "function one()"),
         ("CREATE TYPE read_model.mood AS ENUM ('good')", "type mood"),
+        (
+            "ALTER DEFAULT PRIVILEGES FOR ROLE trstctl_owner IN SCHEMA read_model GRANT SELECT ON TABLES TO READER",
+            "default right of SELECT for READER",
+        ),
         ("GRANT SELECT ON read_model.owners TO READER", "grant of SELECT to READER on owners"),
         ("GRANT SELECT (name) ON read_model.owners TO READER", "grant of SELECT to READER on owners.name"),
         ("GRANT SELECT ON read_model.tenants TO PUBLIC", "grant of SELECT to PUBLIC on tenants"),

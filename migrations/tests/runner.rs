@@ -313,6 +313,27 @@ fn temporary_tables_that_a_hardened_database_forbids_are_granted() {
 }
 
 #[test]
+fn rights_that_the_login_may_not_grant_are_named_beforehand() {
+    let server = own_server();
+    for right in ["TEMPORARY", "CREATE"] {
+        let grants = "GRANT trstctl_owner, trstctl_app TO LOGIN_NAME";
+        let dsn = dsn_of_newcomer(&server, "NOCREATEROLE", grants);
+        let database = support::database_of(&dsn);
+        let revoke = format!("REVOKE {right} ON DATABASE {database} FROM PUBLIC, trstctl_owner");
+        server.execute("postgres", &revoke).unwrap();
+        let mut client = connect(&dsn).unwrap();
+        for error in [
+            Runner::default().rehearse(&mut client).map(drop).unwrap_err(),
+            Runner::default().run(&mut client).map(drop).unwrap_err(),
+        ] {
+            let text = refusal(error);
+            let statement = format!("GRANT {right} ON DATABASE \"{database}\" TO trstctl_owner");
+            assert!(text.contains(&statement) && text.contains("Nothing was written"), "{text}");
+        }
+    }
+}
+
+#[test]
 fn schema_of_another_application_is_not_taken() {
     let mut client = superuser();
     client.batch_execute("CREATE SCHEMA read_model; CREATE TABLE read_model.orders (id int)").unwrap();

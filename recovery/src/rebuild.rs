@@ -179,8 +179,15 @@ pub async fn migrate_and_rebuild<L: EventLog>(
     let report =
         read_model::rebuild(&database.target, log, options, &|progress| steps.tell(progress)).await?;
     running.end(report.events);
-    let public_rows = database.model().await?.public_row_counts().await?;
+    let public_rows = public_rows(&database.target).await.map_err(|source| ReadModelError::AfterSwap {
+        checkpoint: report.checkpoint,
+        source: Box::new(source),
+    })?;
     Ok(RebuildReport { model: report, migrated, public_rows, warnings, postgres_version })
+}
+
+async fn public_rows(target: &Target) -> Result<Vec<(String, u64)>, ReadModelError> {
+    ReadModel::open(target.clone()).await?.public_row_counts().await
 }
 
 /// Runs always, since roles and grants may be missing where no migration is.

@@ -291,13 +291,23 @@ fn read_model_that_follows_a_growing_log_is_not_beyond_its_end() {
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         let following = scope.spawn(|| follow(&site, &done));
+        let end = End(&done);
         let answers = [(); 3].map(|()| Answer::of(&site, nothing));
-        done.store(true, Ordering::SeqCst);
+        drop(end);
         assert!(following.join().unwrap() > 0, "nothing was appended meanwhile");
         for check in answers.map(|answer| answer.check("projection")) {
             assert_ne!(check["state"], "problem", "{check}");
         }
     });
+}
+
+/// Ends the other thread also when this one panics: the scope waits for it.
+struct End<'d>(&'d AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 /// Appends, and says after each message that it was applied, as a busy server does. Answers how often.

@@ -115,7 +115,7 @@ fn leftover_words(Leftover { schema, kept_for }: &Leftover) -> String {
         }
         KeptFor::Additions => format!(
             "a replaced read model stays as {schema}, since views, keys or tables of others need it, which show what it held. Make them \
-             anew on read_model; rebuild --drop-additions drops it then."
+             anew on read_model, then run DROP SCHEMA {schema} CASCADE."
         ),
     }
 }

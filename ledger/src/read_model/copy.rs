@@ -15,6 +15,14 @@ use crate::projection::{Row, Table};
 const CHUNK_BYTES: usize = 256 * 1024;
 const DURING: &str = "copying rows";
 
+/// A server may keep rows back and call it success, by a trigger or an extension.
+pub(super) fn all_taken(table: Table, sent: u64, taken: u64) -> Result<(), ReadModelError> {
+    match taken == sent {
+        true => Ok(()),
+        false => Err(ReadModelError::RowsLost { table: table.name(), sent, taken }),
+    }
+}
+
 /// A COPY under way. Dropped before its end, it copies nothing.
 pub(super) struct Copy {
     sink: Pin<Box<CopyInSink<Bytes>>>,
@@ -68,14 +76,12 @@ impl Copy {
         Ok(())
     }
 
-    /// Hands over the rest, and waits until the server has taken all.
-    pub(super) async fn finish(mut self) -> Result<(), ReadModelError> {
+    /// Hands over the rest, waits until the server has taken all, and answers how many rows that were.
+    pub(super) async fn finish(mut self) -> Result<u64, ReadModelError> {
         binary::put_copy_trailer(&mut self.chunk);
         self.sink.feed(self.chunk.freeze()).await.during(DURING)?;
         let taken = self.sink.as_mut().finish().await.during(DURING)?;
-        match taken == self.rows {
-            true => Ok(()),
-            false => Err(ReadModelError::RowsLost { table: self.table.name(), sent: self.rows, taken }),
-        }
+        all_taken(self.table, self.rows, taken)?;
+        Ok(taken)
     }
 }

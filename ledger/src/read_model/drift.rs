@@ -20,7 +20,7 @@ use super::dangling::dangling;
 use super::error::{During, ReadModelError};
 use super::rebuild::{Exclusive, OnProgress, Progress, RebuildOptions};
 use super::report::DanglingCount;
-use super::schema::{Additions, Schema};
+use super::schema::Schema;
 use super::session::Session;
 use super::swap::{self, Position, Through};
 use crate::log::EventLog;
@@ -139,7 +139,7 @@ impl ReadModel {
     ) -> Result<(Exclusive, u64), ReadModelError> {
         let checkpoint = self.checkpoint().await?;
         check_ahead(checkpoint, log.state().await?.last_sequence)?;
-        Ok((Exclusive::begin(&self.target, Additions::Keep).await?, checkpoint))
+        Ok((Exclusive::begin(&self.target).await?, checkpoint))
     }
 
     async fn diff_in<L: EventLog>(
@@ -191,6 +191,7 @@ pub(super) async fn snapshot_at_checkpoint<'s, L: EventLog>(
     for _ in 0..ATTEMPTS {
         let checkpoint = read_checkpoint(session.client()).await?;
         swap::advance(session, shadow, log, position, checkpoint).await?;
+        swap::prove_rebuild_lock(session.client()).await?;
         if swap::try_lock_projection(session).await? {
             let checkpoint = read_checkpoint(session.client()).await?;
             let Some(read) = swap::read_locked(log, position.sequence, Through::Sequence(checkpoint)).await?

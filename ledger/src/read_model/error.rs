@@ -42,7 +42,7 @@ pub enum ReadModelError {
     /// A stored row that is none of this program's.
     #[error(transparent)]
     ForeignRow(#[from] ForeignRow),
-    /// Every attempt was in vain; the model is untouched.
+    /// Every attempt was in vain.
     #[error(
         "could not {what}: {locked} attempts met a lock that another session holds, {slow} found the log slow or grown"
     )]
@@ -158,14 +158,14 @@ impl From<ReadModelError> for Failure {
                 Class::Refused,
                 message,
                 match slow > locked {
-                    true => "The read model is untouched. Slow down what appends to the log, or look at its server, then run the same command again.",
-                    false => "The read model is untouched. Look for long transactions in pg_stat_activity, then run the same command again.",
+                    true => "No row is half-written. Slow down what appends to the log, or look at its server, then run the same command again.",
+                    false => "No row is half-written. Look for long transactions in pg_stat_activity, then run the same command again.",
                 },
             ),
             ReadModelError::LockLost => Failure::new(
                 Class::Refused,
                 message,
-                "The read model is untouched. Connect to the server itself: a pooler in transaction mode gives each transaction another session.",
+                "No row is half-written. Connect to the server itself: a pooler in transaction mode gives each transaction another session. The one that has the lock (pg_locks, advisory) keeps it until the pooler ends it.",
             ),
             ReadModelError::SwapUnknown { .. } => Failure::new(
                 Class::Unreachable,
@@ -189,7 +189,7 @@ impl From<ReadModelError> for Failure {
             ReadModelError::RowsLost { .. } => Failure::new(
                 Class::Refused,
                 message,
-                "The read model is untouched. Look for event triggers, rules and extensions that keep rows back, then run the same command again.",
+                "No row is half-written. Look for event triggers, rules and extensions that keep rows back, then run the same command again.",
             ),
             ReadModelError::RepairBlocked { .. } => Failure::new(
                 Class::Refused,

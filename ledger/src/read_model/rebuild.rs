@@ -96,7 +96,7 @@ pub async fn rebuild<L: EventLog>(
     options: RebuildOptions,
     progress: OnProgress<'_>,
 ) -> Result<RebuildReport, ReadModelError> {
-    let mut session = Exclusive::begin(target, options.additions).await?;
+    let mut session = Exclusive::begin(target).await?;
     let outcome = session.rebuild(target, log, options, progress).await;
     session.end(outcome).await
 }
@@ -110,12 +110,13 @@ pub(super) struct Exclusive {
 }
 
 impl Exclusive {
-    /// Takes the lock and drops what killed runs left.
-    pub(super) async fn begin(target: &Target, additions: Additions) -> Result<Self, ReadModelError> {
+    /// Takes the lock and drops what killed runs left, but for replaced models that others need.
+    pub(super) async fn begin(target: &Target) -> Result<Self, ReadModelError> {
         let session = Session::open(target).await?;
         lock(&session).await?;
         let mut leftovers = Vec::new();
         for leftover in schema::leftovers(session.client()).await? {
+            let additions = if leftover.is_shadow() { Additions::Drop } else { Additions::Keep };
             let dropped = swap::drop_gently(&session, &leftover, additions).await?;
             leftovers.extend(Leftover::of(&leftover, dropped));
         }
@@ -129,11 +130,11 @@ impl Exclusive {
         let client = self.session.client();
         if outcome.is_err() {
             // Where this fails too, the next run does it.
-            let _ = swap::drop_gently(&self.session, &self.shadow, Additions::Keep).await;
+            let _ = swap::drop_gently(&self.session, &self.shadow, Additions::Drop).await;
         }
-        let unlock = "SELECT pg_advisory_unlock_all()";
-        let unlocked = client.batch_execute(unlock).await.during("giving the rebuild lock back");
-        outcome.and_then(|value| unlocked.map(|()| value))
+        // The session ends in any case, and its lock with it.
+        let _ = client.batch_execute(&format!("SELECT pg_advisory_unlock({})", lock_keys::REBUILD)).await;
+        outcome
     }
 
     /// The same when the shadow has served, whatever came of it.
@@ -141,7 +142,7 @@ impl Exclusive {
         self,
         outcome: Result<T, ReadModelError>,
     ) -> Result<T, ReadModelError> {
-        let dropped = swap::drop_gently(&self.session, &self.shadow, Additions::Keep).await;
+        let dropped = swap::drop_gently(&self.session, &self.shadow, Additions::Drop).await;
         self.end(outcome.and_then(|value| dropped.map(|_| value))).await
     }
 

@@ -39,6 +39,11 @@ impl Schema {
         Self(self.0.replacen(SHADOW_PREFIX, RETIRED_PREFIX, 1))
     }
 
+    /// A shadow is ours alone.
+    pub(super) fn is_shadow(&self) -> bool {
+        self.0.starts_with(SHADOW_PREFIX)
+    }
+
     /// Its name.
     pub(super) fn as_str(&self) -> &str {
         &self.0

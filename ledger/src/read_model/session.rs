@@ -20,7 +20,9 @@ pub(super) struct Session {
 impl Session {
     /// Proves the owner for `public`; whoever works on a read model proves it for that schema.
     pub(super) async fn open(target: &Target) -> Result<Self, ReadModelError> {
-        let (client, connection) = connect(target).await?;
+        let (client, connection) = tokio::time::timeout(target.login_timeout, connect(target))
+            .await
+            .map_err(|_| target.silent())??;
         let session = Self { client, statements: Statements::default(), connection };
         session.client.batch_execute(WITHOUT_TIMEOUTS).await.during("preparing a session")?;
         // Not every platform's server can do it.

@@ -8,7 +8,7 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::binary::{self, Array, Raw};
-use super::copy::Copy;
+use super::copy::{Copy, all_taken};
 use super::error::{During, ReadModelError};
 use super::schema::Schema;
 use super::session::Statements;
@@ -129,11 +129,11 @@ impl<'a> Store<'a> {
         }
         let staging = staging(table);
         self.make_staging(table).await?;
-        copy(Copy::begin(self.transaction, table, &staging).await?, rows).await?;
+        let sent = copy(Copy::begin(self.transaction, table, &staging).await?, rows).await?;
         let sql = merge_sql(table, &staging, &self.schema.table(table));
         let statement = self.statements.prepare(self.transaction, &sql).await.during("merging rows")?;
-        self.transaction.execute(&statement, &[]).await.during("merging rows")?;
-        Ok(())
+        let taken = self.transaction.execute(&statement, &[]).await.during("merging rows")?;
+        all_taken(table, sent, taken)
     }
 
     async fn make_staging(&self, table: Table) -> Result<(), ReadModelError> {
@@ -158,11 +158,12 @@ impl<'a> Store<'a> {
         if rows.peek().is_none() {
             return Ok(());
         }
-        copy(Copy::begin_frozen(self.transaction, table, &self.schema.table(table)).await?, rows).await
+        copy(Copy::begin_frozen(self.transaction, table, &self.schema.table(table)).await?, rows).await?;
+        Ok(())
     }
 }
 
-async fn copy(mut copy: Copy, rows: impl Iterator<Item = Row>) -> Result<(), ReadModelError> {
+async fn copy(mut copy: Copy, rows: impl Iterator<Item = Row>) -> Result<u64, ReadModelError> {
     for row in rows {
         copy.put(&row).await?;
     }

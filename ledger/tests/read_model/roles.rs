@@ -97,3 +97,12 @@ async fn read_only_server_is_refused_with_what_to_do() {
     assert_eq!(failure.class, Class::Refused);
     assert!(failure.hint.contains("primary"), "{}", failure.hint);
 }
+
+#[tokio::test]
+async fn server_that_accepts_and_says_nothing_is_not_waited_for() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let dsn = format!("host=127.0.0.1 port={port} user=me sslmode=disable connect_timeout=1");
+    let error = ReadModel::connect(&dsn).await.unwrap_err();
+    assert!(error.to_string().contains("no login within 1 s"), "{error}");
+}

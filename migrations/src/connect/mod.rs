@@ -9,6 +9,8 @@ mod server_certificate;
 mod tls;
 
 use std::fmt;
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use postgres::{Client, NoTls};
@@ -25,6 +27,8 @@ pub struct Target {
     pub config: tokio_postgres::Config,
     /// The TLS side, `None` with `sslmode=disable`.
     pub tls: Option<MakeRustlsConnect>,
+    /// Connecting and logging in take no longer.
+    pub login_timeout: Duration,
     /// Why `~/.pgpass` was not looked at; said when the connection is refused.
     password_note: Option<String>,
 }
@@ -53,8 +57,9 @@ impl Target {
             }
         }
         let tls = tls_options.connector(&mut config)?;
+        let login_timeout = login_timeout(&config);
         fill_timeouts(&mut config);
-        Ok(Self { config, tls, password_note })
+        Ok(Self { config, tls, login_timeout, password_note })
     }
 
     /// Host, port and database, for messages.
@@ -73,18 +78,35 @@ impl Target {
 
     /// Opens a synchronous session. It panics inside an asynchronous runtime: call it from a blocking thread there.
     pub fn open(&self) -> Result<Client, Error> {
-        let config = postgres::Config::from(self.config.clone());
-        let opened = match &self.tls {
-            None => config.connect(NoTls),
-            Some(tls) => config.connect(tls.clone()),
-        };
-        let mut client = opened.map_err(|error| self.connect_error(&error))?;
+        let mut client = self.log_in()?.map_err(|error| self.connect_error(&error))?;
         client
             .batch_execute(WITHOUT_TIMEOUTS)
             .map_err(|error| Error::from_statement("the session cannot be prepared", &error))?;
         // Not every platform's server can do it.
         let _ = client.batch_execute(NOTICE_A_LOST_CLIENT);
         Ok(client)
+    }
+
+    /// On a thread of its own, which stays behind where the server never answers.
+    fn log_in(&self) -> Result<Result<Client, postgres::Error>, Error> {
+        let config = postgres::Config::from(self.config.clone());
+        let tls = self.tls.clone();
+        let (send, answer) = mpsc::sync_channel(1);
+        thread::spawn(move || {
+            let opened = match tls {
+                None => config.connect(NoTls),
+                Some(tls) => config.connect(tls),
+            };
+            // Nobody waits for one that comes too late.
+            let _ = send.send(opened);
+        });
+        answer.recv_timeout(self.login_timeout).map_err(|_| self.silent())
+    }
+
+    /// The server took no login within [`Target::login_timeout`].
+    pub fn silent(&self) -> Error {
+        let reason = format!("no login within {} s", self.login_timeout.as_secs());
+        Error::Unreachable { place: self.place(), reason }
     }
 
     /// What a failed connection attempt means.
@@ -136,8 +158,18 @@ pub const WITHOUT_TIMEOUTS: &str =
 /// platform cannot do it; then a killed run's locks stay until its statement ends.
 pub const NOTICE_A_LOST_CLIENT: &str = "SET client_connection_check_interval = '1s'";
 
+/// A server that is starting or overloaded takes its time.
+const UNCHOSEN_LOGIN: Duration = Duration::from_secs(60);
+
 /// The library's idle time before keepalives, which means that none was chosen.
 const UNCHOSEN_IDLE: Duration = Duration::from_secs(2 * 60 * 60);
+
+/// As of libpq: `connect_timeout`, where it is chosen, is that of the login too, for each host.
+fn login_timeout(config: &tokio_postgres::Config) -> Duration {
+    let hosts = config.get_hosts().len().max(config.get_hostaddrs().len()).max(1);
+    let each = config.get_connect_timeout().copied().filter(|chosen| !chosen.is_zero());
+    each.map_or(UNCHOSEN_LOGIN, |each| each * u32::try_from(hosts).unwrap_or(u32::MAX))
+}
 
 /// A peer that is gone without a word is noticed within seconds; what the DSN says is kept.
 fn fill_timeouts(config: &mut tokio_postgres::Config) {
@@ -170,6 +202,17 @@ mod tests {
     fn target(dsn: &str, variables: &[(&str, &str)]) -> Result<Target, Error> {
         let env = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, v)| (*v).to_owned());
         Target::from_dsn_and_env(dsn, &env)
+    }
+
+    #[test]
+    fn server_that_accepts_and_says_nothing_is_not_waited_for() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = silent.local_addr().unwrap().port();
+        for mode in ["disable", "prefer"] {
+            let dsn = format!("host=127.0.0.1 port={port} user=me sslmode={mode} connect_timeout=1");
+            let error = target(&dsn, &[]).unwrap().open().map(drop).unwrap_err();
+            assert!(error.to_string().contains("no login within 1 s"), "{error}");
+        }
     }
 
     #[test]
