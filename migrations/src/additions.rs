@@ -86,7 +86,7 @@ const DEPENDENTS: &str = "
         ELSE COALESCE(w.ev_class, k.conrelid, p.polrelid, t.tgrelid, v.adrelid) END
     WHERE d.deptype = 'n' AND COALESCE(c.relnamespace, f.pronamespace) <> (SELECT oid FROM s)";
 
-/// What a rebuild would lose, in the order of its names. To be asked as the owner, in a transaction that is taken back.
+/// What a rebuild would lose. To be asked as the owner, in a transaction that is taken back.
 pub(crate) fn additions(transaction: &mut impl GenericClient) -> Result<Vec<Addition>, Error> {
     list(transaction)
         .map_err(|error| Error::from_statement("what hangs on the read model cannot be listed", &error))
@@ -103,7 +103,19 @@ fn list(transaction: &mut impl GenericClient) -> Result<Vec<Addition>, postgres:
     let found = names(transaction, &contents(), READ_MODEL)?;
     let mut additions: BTreeSet<_> = found.difference(&expected).cloned().collect();
     additions.extend(names(transaction, DEPENDENTS, READ_MODEL)?);
-    Ok(additions.into_iter().map(Addition).collect())
+    Ok(in_order(&additions))
+}
+
+/// What holds data or is used by others comes first, rights last; a table's columns go without saying.
+fn in_order(additions: &BTreeSet<String>) -> Vec<Addition> {
+    let of_a_table = |name: &str| {
+        let table = name.strip_prefix("column ").and_then(|column| column.rsplit_once(" of "));
+        table.is_some_and(|(_, table)| additions.contains(&format!("table {table}")))
+    };
+    let is_right = |name: &&String| name.starts_with("grant of ") || name.starts_with("default right of ");
+    let (rights, things): (Vec<_>, Vec<_>) =
+        additions.iter().filter(|name| !of_a_table(name)).partition(is_right);
+    things.into_iter().chain(rights).cloned().map(Addition).collect()
 }
 
 fn contents() -> String {

@@ -12,13 +12,13 @@ use trstctl_ledger::read_model::{
     self, Additions, DiffOptions, DriftReport, ReadModel, ReadModelError, RebuildOptions, RepairReport,
 };
 use trstctl_migrations::connect::Target;
-use trstctl_migrations::{Error, Rehearsal, Runner, roles};
+use trstctl_migrations::{Addition, Error, Rehearsal, Runner, roles};
 
 use crate::blocking;
 use crate::plan::{Plan, rates};
 use crate::progress::{Phases, Progress, Unit};
 
-/// Additions of others that a refusal names.
+/// Additions of others that are named.
 const SHOWN_ADDITIONS: usize = 8;
 
 /// The database of the read model, and what may be done to it.
@@ -120,20 +120,26 @@ fn refuse_pending(rehearsal: &Rehearsal) -> Result<(), Failure> {
 
 /// A rebuild makes the schema anew.
 fn refuse_additions(rehearsal: &Rehearsal) -> Result<(), Failure> {
-    let additions: Vec<_> = rehearsal.additions.iter().map(ToString::to_string).collect();
-    if additions.is_empty() {
+    if rehearsal.additions.is_empty() {
         return Ok(());
     }
-    let (shown, more) = additions.split_at(additions.len().min(SHOWN_ADDITIONS));
-    let more = match more.len() {
-        0 => String::new(),
-        more => format!(", and {more} more"),
-    };
     Err(Failure::new(
         Class::Refused,
-        format!("a rebuild would drop what others have hung on the read model: {}{more}", shown.join(", ")),
+        format!(
+            "a rebuild would drop what others have hung on the read model: {}",
+            named(&rehearsal.additions)
+        ),
         "Nothing was changed. Keep their definitions (pg_dump --schema-only), run the same command with --drop-additions, and make them anew.",
     ))
+}
+
+fn named(additions: &[Addition]) -> String {
+    let (shown, more) = additions.split_at(additions.len().min(SHOWN_ADDITIONS));
+    let shown: Vec<_> = shown.iter().map(ToString::to_string).collect();
+    match more.len() {
+        0 => shown.join(", "),
+        more => format!("{}, and {more} more", shown.join(", ")),
+    }
 }
 
 fn inheriting(logins: Vec<roles::InheritingLogin>) -> Vec<String> {
@@ -155,8 +161,10 @@ impl Checked {
             "rebuild read_model from {events} events beside its readers, and swap it in; public stays as it is"
         );
         plan.writes("postgres", what, rates::estimate_ms(events, rates::REBUILD_EVENTS));
-        for addition in additions {
-            plan.writes("postgres", format!("drop {addition}, which is not ours"), None);
+        if !additions.is_empty() {
+            let what =
+                format!("drop with the old read_model what others have hung on it: {}", named(additions));
+            plan.writes("postgres", what, None);
         }
         plan.warnings.extend(self.warnings.iter().cloned());
     }
