@@ -175,7 +175,8 @@ impl State {
                              has_database_privilege('public', current_database(), 'TEMPORARY')),
                     COALESCE((SELECT has_schema_privilege(oid, 'public', 'CREATE')
                                  AND has_schema_privilege(oid, 'public', 'USAGE') FROM o), false),
-                    COALESCE((SELECT has_schema_privilege(oid, 'public', 'USAGE') FROM a), false),
+                    COALESCE((SELECT has_schema_privilege(oid, 'public', 'USAGE') FROM a),
+                             has_schema_privilege('public', 'public', 'USAGE')),
                     EXISTS (SELECT FROM pg_namespace WHERE nspname = 'read_model'),
                     EXISTS (SELECT FROM pg_namespace WHERE nspname = 'read_model'
                                                        AND pg_get_userbyid(nspowner) = 'trstctl_owner'),
@@ -232,7 +233,7 @@ impl State {
         );
         need(!self.owner_has_public, grant_public());
         need(
-            !self.app_uses_public && self.app_exists,
+            !self.app_uses_public,
             format!("SET ROLE pg_database_owner; GRANT USAGE ON SCHEMA public TO {APP_ROLE}; RESET ROLE"),
         );
         need(

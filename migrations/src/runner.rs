@@ -300,7 +300,7 @@ fn with_roles<T>(
                 .map_err(failed)?;
                 return Ok((statements, done));
             }
-            Err(error) if is_collision(&error) => {}
+            Err(error) if is_collision(&error, &statements) => {}
             Err(error) => return Err(with_statements(failed(error), &statements)),
         }
     }
@@ -326,7 +326,12 @@ fn refuse_missing(statements: &[String]) -> Result<(), Error> {
 }
 
 /// Another run, in another database of this server, made the same role or grant at this moment.
-fn is_collision(error: &postgres::Error) -> bool {
+fn is_collision(error: &postgres::Error, statements: &[String]) -> bool {
+    // A rehearsal holds the role that it has made until it takes it back.
+    let makes_role = statements.iter().any(|statement| statement.contains("CREATE ROLE"));
+    if makes_role && error.code().is_some_and(|code| code.code() == LOCK_NOT_AVAILABLE) {
+        return true;
+    }
     // XX000 is "tuple concurrently updated".
     error.code().is_some_and(|code| matches!(code.code(), "23505" | "42710" | "XX000" | "40P01"))
 }

@@ -334,6 +334,30 @@ fn rights_that_the_login_may_not_grant_are_named_beforehand() {
 }
 
 #[test]
+fn schema_public_that_a_hardened_database_keeps_from_everybody_is_granted_with_the_roles() {
+    let server = own_server();
+    let mut client = connect(&server.create_database().unwrap()).unwrap();
+    client.batch_execute("REVOKE ALL ON SCHEMA public FROM PUBLIC").unwrap();
+    Runner::default().rehearse(&mut client).map_err(refusal).unwrap();
+    assert_eq!(Runner::default().run(&mut client).map_err(refusal).unwrap().len(), MIGRATIONS.len());
+    assert_eq!(Runner::default().missing_roles(&mut client).unwrap().len(), 0);
+}
+
+#[test]
+fn role_that_another_rehearsal_has_made_and_takes_back_is_waited_for() {
+    let server = own_server();
+    let [mut other, mut client] = [(); 2].map(|()| connect(&server.create_database().unwrap()).unwrap());
+    let mut rehearsal = other.transaction().unwrap();
+    rehearsal.batch_execute("CREATE ROLE trstctl_owner").unwrap();
+    let run =
+        thread::spawn(move || Runner::default().run(&mut client).map_err(refusal).map(|done| done.len()));
+    // Longer than one statement waits for a lock.
+    rehearsal.query_one("SELECT pg_sleep(6)", &[]).unwrap();
+    rehearsal.rollback().unwrap();
+    assert_eq!(run.join().unwrap(), Ok(MIGRATIONS.len()));
+}
+
+#[test]
 fn schema_of_another_application_is_not_taken() {
     let mut client = superuser();
     client.batch_execute("CREATE SCHEMA read_model; CREATE TABLE read_model.orders (id int)").unwrap();

@@ -143,9 +143,12 @@ fn backup_by_a_replica_whose_data_was_wiped_is_the_same_or_refused() {
     assert_same(&site);
     cluster.wait_ready().unwrap();
     std::fs::remove_file(site.path("b.jsonl")).unwrap();
-    // A replica that replays what the others did holds messages that they have deleted, for a moment: seen after it was ready.
+    // A replica that replays what the others did holds messages that they have deleted, for a moment: seen after it was ready. It may
+    // also make the others elect.
     let failures = until_done(&site, &url, &["backup", "--force", "--output", "b.jsonl"]);
-    assert!(failures.iter().all(|said| said.contains("the leader lists it as deleted")), "{failures:?}");
+    let passing =
+        ["the leader lists it as deleted", "has no leader", "neither delivered nor confirmed deleted"];
+    assert!(failures.iter().all(|said| passing.iter().any(|part| said.contains(part))), "{failures:?}");
     assert_same(&site);
 }
 

@@ -131,7 +131,8 @@ impl Postgres {
         set(format!("port={}", self.port));
         set(format!("unix_socket_directories={}", self.socket_dir().display()));
         set("unix_socket_permissions=0700".into());
-        set("max_connections=200".into());
+        // All tests of a program may meet on one server, as many at once as there are processors.
+        set(format!("max_connections={}", if self.folder.is_throwaway() { 500 } else { 200 }));
         if self.folder.is_throwaway() {
             // Survives kill -9 of the server (commits reach the system), not of the machine.
             ["fsync=off", "full_page_writes=off"].into_iter().for_each(|s| set(s.into()));

@@ -206,11 +206,10 @@ async fn try_swap<L: EventLog>(
 
 /// A commit that the server did not answer may have been done.
 fn unknown_unless_refused(error: tokio_postgres::Error) -> ReadModelError {
-    let refused = error.code().is_some();
-    match Err::<(), _>(error).during("swapping") {
-        Err(ReadModelError::Database(source)) if !refused => ReadModelError::SwapUnknown { source },
-        Err(error) => error,
-        Ok(()) => unreachable!("it is an error"),
+    let source = trstctl_migrations::Error::from_statement("swapping failed", &error);
+    match error.code() {
+        Some(_) => ReadModelError::Database(source),
+        None => ReadModelError::SwapUnknown { source },
     }
 }
 

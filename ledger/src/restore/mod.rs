@@ -277,7 +277,8 @@ impl<S: Read + Seek + Send + 'static> Restore<S> {
             Ok(
                 left @ (TargetState::Unfinished { .. } | TargetState::Broken(_) | TargetState::Leaderless),
             ) => self.send_archive(&left, stop).await,
-            Err(stopped) if stopped.class == Class::Interrupted => Err(stopped),
+            // Nobody knows what stands there while the servers elect, and it may be this restore's own work.
+            Err(unseen) if matches!(unseen.class, Class::Interrupted | Class::Unreachable) => Err(unseen),
             _ => Err(failure),
         }
     }
