@@ -111,6 +111,9 @@ pub struct Backup {
     /// Replace the output if it exists, once the new backup is whole
     #[arg(long)]
     pub force: bool,
+    /// Show what would be done and how long it takes; write nothing
+    #[arg(long)]
+    pub plan: bool,
     /// Version of the format: 2 keeps every message exactly, 1 is for the Go implementation
     #[arg(long, value_name = "VERSION", default_value = "2", value_parser = clap::value_parser!(u8).range(1..=2))]
     pub format_version: u8,
@@ -312,6 +315,9 @@ pub enum Method {
 /// `trstctl-dr rebuild`
 #[derive(Debug, Args)]
 pub struct Rebuild {
+    /// Show what would be done and how long it takes; write nothing
+    #[arg(long)]
+    pub plan: bool,
     /// Drop with the old read model what others have hung on it (views, grants, indexes …)
     #[arg(long)]
     pub drop_additions: bool,

@@ -14,7 +14,7 @@ const MODES: &[&str] = &["external", "embedded"];
 
 /// Where the log and the read model are. Embedded engines that this command started end with this value.
 pub struct Engines {
-    _embedded: Option<Embedded>,
+    embedded: Option<Embedded>,
     nats: ConnectOptions,
     dsn: Option<String>,
 }
@@ -50,7 +50,12 @@ impl Engines {
             Some(embedded) if postgres_embedded => Some(embedded.dsn("postgres")),
             _ => settings.get("TRSTCTL_POSTGRES_DSN").map(ToOwned::to_owned),
         };
-        Ok(Self { _embedded: embedded, nats, dsn })
+        Ok(Self { embedded, nats, dsn })
+    }
+
+    /// Whether embedded engines were started, rather than found running.
+    pub fn were_started(&self) -> bool {
+        self.embedded.as_ref().is_some_and(|embedded| embedded.engines().is_some())
     }
 
     /// How to reach the log's server.

@@ -147,13 +147,16 @@ const WRITTEN: &[Written] = &[
              --drop-additions lets them go. Rights that ALTER DEFAULT PRIVILEGES gives to new tables of all schemas stay.",
             "Events that cannot be applied are quarantined in projection_faults, reported, and end the run with exit status 1; the rest is applied.",
         ],
-        examples: &[("With more memory for a large log:", "trstctl-dr rebuild --memory-mib 1024")],
+        examples: &[
+            ("What would be done, or why it would be refused:", "trstctl-dr rebuild --plan"),
+            ("With more memory for a large log:", "trstctl-dr rebuild --memory-mib 1024"),
+        ],
     },
     Written {
         command: "diff",
         description: &[
             "Folds the log beside the live read model and lists what differs, by table, tenant and key. Drift ends with exit status 1. \
-             Without --repair it changes nothing.",
+             Without --repair it changes no row: it works in a schema of its own, and drops it.",
             "With --repair the rows that differ, and no others, become what the log makes of them: at most a thousand in a transaction, under the lock that \
              the projection takes, each compared once more before it is written, so that a live projection is not undone. Readers are not disturbed. A row \
              that the log does not explain is deleted. Every row is listed: inserted, changed or deleted. Killed anywhere, the same command mends what is left. \

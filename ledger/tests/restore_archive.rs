@@ -59,18 +59,16 @@ async fn a_long_run_of_gaps_and_large_messages_come_back() {
 async fn a_log_whose_messages_are_all_deleted_keeps_its_last_sequence() {
     for mut server in servers() {
         restore(&server.url(), &[], 77, options()).await.unwrap();
-        server.kill_9();
-        server.restart().unwrap();
-        assert_eq!(read_all(&server.url()).await, (vec![], 77));
+        assert_eq!(read_after_kill(&mut server).await, (vec![], 77));
         assert_eq!(publish(&server.url(), "events.next", "", b"").await["seq"], json!(78));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_was_never_written_can_be_restored() {
-    for server in servers() {
+    for mut server in servers() {
         restore(&server.url(), &[], 0, options()).await.unwrap();
-        assert_eq!(read_all(&server.url()).await, (vec![], 0));
+        assert_eq!(read_after_kill(&mut server).await, (vec![], 0));
         let again = restore(&server.url(), &[], 0, options()).await.unwrap();
         assert_eq!(again.found, TargetState::Equal);
     }
@@ -232,9 +230,7 @@ async fn after_two_archives_at_once_the_next_run_ends_with_the_log() {
         }
         let done = restore(&server.url(), &expected, 20_000, options()).await.unwrap();
         assert!(done.proven.unwrap().exact);
-        server.kill_9();
-        server.restart().unwrap();
-        assert_same(&read_all(&server.url()).await.0, &expected);
+        assert_same(&read_after_kill(&mut server).await.0, &expected);
     }
 }
 
@@ -462,7 +458,7 @@ async fn a_log_that_cannot_fit_is_refused_by_the_plan_and_the_empty_stream_stays
 async fn a_part_that_fits_and_the_only_stream_of_an_account_are_no_obstacle() {
     for binary in installed_nats_servers() {
         let auth = limited_account(600_000);
-        let server = start(NatsOptions { binary: Some(binary.path), auth, ..NatsOptions::default() });
+        let mut server = start(NatsOptions { binary: Some(binary.path), auth, ..NatsOptions::default() });
         create_stream(&server.url(), &live_config()).await;
         let whole = Cursor::new(backup(&messages(1..=5_000), 5_000));
         let part = VerifyOptions {
@@ -474,7 +470,7 @@ async fn a_part_that_fits_and_the_only_stream_of_an_account_are_no_obstacle() {
         let source = Source::new(verify(whole, &part).unwrap());
         let done = run(&restore_of(&server.url(), source, options()).await).await.unwrap();
         assert_eq!(done.found, TargetState::NeverWritten);
-        assert_same(&read_all(&server.url()).await.0, &messages(1..=100));
+        assert_same(&read_after_kill(&mut server).await.0, &messages(1..=100));
     }
 }
 
@@ -538,9 +534,9 @@ fn version_1() -> Source<Cursor<Vec<u8>>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_version_1_backup_gives_the_same_stream_at_every_run() {
-    for server in servers() {
+    for mut server in servers() {
         run(&restore_of(&server.url(), version_1(), options()).await).await.unwrap();
-        let (found, last) = read_all(&server.url()).await;
+        let (found, last) = read_after_kill(&mut server).await;
         assert_eq!((found.len(), last, found[0].sequence), (2, 2, 1));
         assert_eq!(&found[1].subject[..], b"events.owner.created");
         assert_eq!(&found[1].headers[..], b"NATS/1.0\r\nNats-Msg-Id: Vh5Zk2QmX0aBcDeFgHiJkM\r\n\r\n");

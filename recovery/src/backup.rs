@@ -17,7 +17,9 @@ use trstctl_ledger::log::{EventLog, LogReader, LogState};
 use crate::history::{self, Against, Compared, Comparison, Expected};
 use crate::internal;
 use crate::output::{Existing, Output};
+use crate::plan::{Plan, rates};
 use crate::progress::{Phase, Phases, Progress, Unit};
+use crate::words;
 
 /// Batches that may wait between reader and writer.
 const QUEUE: usize = 4;
@@ -119,6 +121,70 @@ pub async fn backup_after<L: EventLog>(
     running.end(file_bytes);
     let head = head.map(|(path, _)| path);
     Ok(BackupReport { head, compared, new_history, summary, file_bytes, phases: phases.into_report() })
+}
+
+/// What [`backup_after`] would do with this log, or why it would be refused. Writes nothing.
+pub async fn plan<L: EventLog>(
+    log: &L,
+    options: &BackupOptions,
+    expected: &Expected,
+) -> Result<Plan, Failure> {
+    let state = log.state().await?;
+    let header = header(&state, options)?;
+    Output::check(&options.output, options.existing)?;
+    let mut plan = Plan::default();
+    let cut = header.event_cut_sequence;
+    let events = match cut < state.last_sequence {
+        true => state.messages.min((cut + 1).saturating_sub(state.first_sequence)),
+        false => state.messages,
+    };
+    let about = if cut < state.last_sequence { "at most " } else { "" };
+    plan.reads(
+        format!(
+            "read {about}{events} events of {}, sequences {} to {cut}",
+            options.stream, header.first_sequence
+        ),
+        rates::estimate_ms(events, rates::BACKUP_EVENTS),
+    );
+    if let Some((path, earlier)) = &expected.earlier {
+        history::same_log(path, earlier.head(), &options.stream, options.deployment_id.as_deref())?;
+        let Head { records, event_cut_sequence, .. } = earlier.head();
+        let or = if expected.break_accepted.is_some() { ", or keep why not" } else { "" };
+        let path = path.display();
+        plan.reads(
+            format!(
+                "prove that they extend {path} ({records} events up to sequence {event_cut_sequence}){or}"
+            ),
+            None,
+        );
+    }
+    plan.writes("file", format!("write {}, {}", options.output.display(), form(options)), None);
+    if options.version == FormatVersion::V2 {
+        let head = history::head_path(&options.output);
+        plan.writes("file", format!("write its tree head, {}", head.display()), None);
+    }
+    if options.key.is_none() {
+        plan.warnings.push(UNKEYED.into());
+    }
+    Ok(plan)
+}
+
+/// What a backup without a key cannot show.
+pub const UNKEYED: &str = "no audit signing key is configured, so this backup detects damage, not tampering.";
+
+fn form(options: &BackupOptions) -> String {
+    let version = if options.version == FormatVersion::V1 { 1 } else { 2 };
+    let mut form = format!("version {version}");
+    if options.compression == Compression::Zstd {
+        form.push_str(", compressed");
+    }
+    if !options.recipients.is_empty() {
+        form.push_str(&format!(
+            ", encrypted to {}",
+            words::plural(options.recipients.len() as u64, "recipient")
+        ));
+    }
+    form
 }
 
 /// The head of a file that is replaced must not reach further than the new one: the next backup would have less to extend.

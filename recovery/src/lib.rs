@@ -1,7 +1,7 @@
 //! The flows backup, inspect, prove, restore and rebuild, and the calm-day check: what `trstctl-dr` and the server both run.
 //!
-//! Each flow can be shown as a [`plan::Plan`] before it runs, tells how far it is through [`progress::Progress`], and ends
-//! in a report. Nothing here prints, reads the environment, or decides a path: the caller does.
+//! A backup, a restore and a rebuild can be shown as a [`plan::Plan`] before they run; each flow tells how far it is through
+//! [`progress::Progress`], and ends in a report. Nothing here prints, reads the environment, or decides a path: the caller does.
 
 pub mod authority;
 pub mod backup;

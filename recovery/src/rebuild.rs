@@ -147,6 +147,13 @@ fn inheriting(logins: Vec<roles::InheritingLogin>) -> Vec<String> {
 }
 
 impl Checked {
+    /// The plan of [`migrate_and_rebuild`] alone.
+    pub async fn plan_of<L: EventLog>(&self, log: &L) -> Result<Plan, Failure> {
+        let mut plan = Plan::default();
+        self.plan(&mut plan, log.state().await?.messages);
+        Ok(plan)
+    }
+
     /// Adds what [`migrate_and_rebuild`] will do with a log of so many events.
     pub fn plan(&self, plan: &mut Plan, events: u64) {
         let Rehearsal { roles, pending, additions } = &self.rehearsal;

@@ -5,6 +5,15 @@ use std::path::Path;
 
 use serde_json::Value;
 
+/// What a backup's header says, but for the time of the backup.
+pub fn header(path: &Path) -> Value {
+    let text = fs::read_to_string(path).expect("the backup can be read");
+    let first = text.lines().next().expect("a backup has a header");
+    let mut header: Value = serde_json::from_str(first).expect("the header is JSON");
+    header.as_object_mut().expect("the header is an object").remove("created_at").expect("a time");
+    header
+}
+
 /// A backup's records: all lines but header and trailer.
 pub fn records(path: &Path) -> Vec<String> {
     let text = fs::read_to_string(path).expect("the backup can be read");

@@ -11,7 +11,7 @@ mod small_disk;
 mod small_world;
 mod wide;
 
-pub use backup::{records, records_without_times, trailer};
+pub use backup::{header, records, records_without_times, trailer};
 pub use program::{Run, binary, program, signer_binary};
 pub use proxy::{Action, Fault, Pick, Proxy, Speech, Way};
 pub use running::{Running, pause};

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use trstctl_engines::NatsCluster;
 use trstctl_ledger::history::History;
-use trstctl_tests::{Run, Running, Site, records, seed_at, trailer};
+use trstctl_tests::{Run, Running, Site, header, records, seed_at, trailer};
 
 const EVENTS: u64 = 5_000;
 /// A restore that stands still for five seconds, as on a very busy machine, is begun again by the same command.
@@ -17,6 +17,7 @@ const SETTLED: Duration = Duration::from_secs(600);
 fn assert_backup_of_is_the_same(site: &Site, cluster: &NatsCluster) {
     Run::of(&mut site.on_cluster(&cluster.url(), &["backup", "--force", "--output", "b.jsonl"])).succeed();
     assert_eq!(records(&site.path("a.jsonl")), records(&site.path("b.jsonl")));
+    assert_eq!(header(&site.path("a.jsonl")), header(&site.path("b.jsonl")));
     assert_eq!(trailer(&site.path("a.jsonl")), trailer(&site.path("b.jsonl")));
 }
 

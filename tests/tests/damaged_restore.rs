@@ -6,6 +6,7 @@ use std::fs::{self, File, Permissions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 
+use sha2::Digest as _;
 use trstctl_engines::NatsOptions;
 use trstctl_ledger::history::{History, HistoryOptions, Odd};
 use trstctl_tests::{Chance, Run, Site, cases, is_whole};
@@ -100,4 +101,82 @@ fn no_damaged_file_leaves_a_stream_behind() {
     }
     assert!(refused >= cases(30, 1200), "{refused}");
     site.dr(&["restore", "--identity", "identity.key", files[3]]).succeed();
+}
+
+/// What somebody may have made of a keyed file, and under which key it is then restored.
+struct Forgery {
+    what: &'static str,
+    key: Option<&'static str>,
+    make: fn(&[String]) -> Vec<String>,
+}
+
+const FORGERIES: [Forgery; 6] = [
+    Forgery {
+        what: "a line dropped",
+        key: Some("audit.key"),
+        make: |lines| [&lines[..40], &lines[41..]].concat(),
+    },
+    Forgery {
+        what: "a line doubled",
+        key: Some("audit.key"),
+        make: |lines| [&lines[..41], &lines[40..]].concat(),
+    },
+    Forgery {
+        what: "two lines swapped",
+        key: Some("audit.key"),
+        make: |lines| {
+            let mut lines = lines.to_vec();
+            lines.swap(40, 41);
+            lines
+        },
+    },
+    Forgery {
+        what: "a digit changed under a right checksum",
+        key: Some("audit.key"),
+        make: |lines| {
+            let mut lines = lines.to_vec();
+            let end = lines.len() - 1;
+            let at = lines[40].rfind(|c: char| c.is_ascii_digit()).unwrap();
+            let other = if lines[40][at..].starts_with('1') { "2" } else { "1" };
+            lines[40].replace_range(at..=at, other);
+            let covered: String = lines[..end].iter().map(|line| format!("{line}\n")).collect();
+            let (before, digest) = lines[end].split_once("\"sha256\":\"").unwrap();
+            lines[end] = format!("{before}\"sha256\":\"{}{}", sha256(covered.as_bytes()), &digest[64..]);
+            lines
+        },
+    },
+    Forgery { what: "the wrong key", key: Some("other.key"), make: <[String]>::to_vec },
+    Forgery { what: "no key", key: None, make: <[String]>::to_vec },
+];
+
+fn sha256(bytes: &[u8]) -> String {
+    sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn no_forged_file_leaves_a_stream_behind() {
+    let (site, _) = site_with_backups();
+    site.write_secret("other.key", "a key of somebody else");
+    for file in ["one.jsonl", "two.jsonl"] {
+        let text = fs::read_to_string(site.path(file)).unwrap();
+        let lines: Vec<String> = text.lines().map(ToOwned::to_owned).collect();
+        for Forgery { what, key, make } in FORGERIES {
+            write(&site, "damaged", (make(&lines).join("\n") + "\n").as_bytes());
+            let run = |command| {
+                let mut command = site.command(&[command, "damaged"]);
+                match key {
+                    Some(key) => command.env("TRSTCTL_AUDIT_SIGNING_KEY_FILE", site.path(key)),
+                    None => command.env_remove("TRSTCTL_AUDIT_SIGNING_KEY_FILE"),
+                };
+                Run::of(&mut command)
+            };
+            let (verified, restored) = (run("verify"), run("restore"));
+            assert!((3..=6).contains(&restored.code.unwrap()), "{file}, {what}: {}", restored.stderr);
+            let outcomes = [&verified, &restored].map(|run| (run.code, class(run).to_owned()));
+            assert_eq!(outcomes[0], outcomes[1], "{file}, {what}");
+            println!("{file}, {what}: {:?}", outcomes[0]);
+            site.dr(&["backup", "--output", "none.jsonl"]).fail(8, "no_stream");
+        }
+    }
+    site.dr(&["restore", "two.jsonl"]).succeed();
 }

@@ -4,7 +4,7 @@ use trstctl_engines::{NatsOptions, Postgres};
 use trstctl_ledger::history::History;
 use trstctl_migrations::connect::connect;
 use trstctl_migrations::lock_keys;
-use trstctl_tests::Site;
+use trstctl_tests::{Site, records};
 
 /// Runs SQL as the database's superuser.
 fn execute(site: &Site, sql: &str) {
@@ -106,4 +106,35 @@ fn rows_are_not_mended_to_those_of_another_release() {
     assert!(refused.stderr.contains("0006-read_model-access"), "{}", refused.stderr);
     let left = "SELECT count(*) FROM read_model.owners WHERE name <> 'x'";
     assert_eq!(connect(site.dsn()).unwrap().query_one(left, &[]).unwrap().get::<_, i64>(0), 0);
+}
+
+#[test]
+fn plans_of_a_backup_and_of_a_rebuild_say_what_would_be_done_and_do_nothing() {
+    let site = rebuilt();
+    site.dr(&["backup", "--output", "a.jsonl"]).succeed();
+    let model = "SELECT oid::text || (SELECT sequence FROM public.projection_checkpoint) FROM pg_namespace WHERE nspname = 'read_model'";
+    let files = || std::fs::read_dir(site.path(".")).unwrap().count();
+    let before = (site.sql(model), files());
+    let events = format!("{} events", records(&site.path("a.jsonl")).len());
+
+    let backup = ["backup", "--plan", "--compress", "--output", "b.jsonl.zst"];
+    let plan = site.dr(&backup).succeed().stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    for words in [
+        &format!("read {events} of TRSTCTL_EVENTS"),
+        "prove that they extend",
+        &format!("a.jsonl.head ({events}"),
+        "[writes file] write b.jsonl.zst, version 2, compressed",
+        "its tree head, b.jsonl.zst.head",
+        "nothing was written",
+    ] {
+        assert!(plan.contains(words), "{words}: {plan}");
+    }
+    site.dr(&["backup", "--plan", "--output", "a.jsonl"]).fail(2, "usage");
+    site.dr(&["backup", "--plan", "--through", "999", "--output", "c.jsonl"]).fail(2, "usage");
+
+    let plan = site.dr(&["rebuild", "--plan"]).succeed().stdout;
+    assert!(plan.contains(&format!("rebuild read_model from {events}")), "{plan}");
+    assert_eq!((site.sql(model), files()), before);
+    execute(&site, "CREATE VIEW public.v AS SELECT 1 AS one FROM read_model.owners");
+    site.dr(&["rebuild", "--plan"]).fail(8, "refused");
 }

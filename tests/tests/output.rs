@@ -98,8 +98,13 @@ fn json_has_exactly_the_documented_keys() {
     assert_documented("prove", &site.dr(&["prove", "--json", "a.jsonl.head", "b.jsonl"]));
     assert_documented("rebuild", &site.dr(&["rebuild", "--json"]));
     assert_documented("diff", &site.dr(&["diff", "--json"]));
+    for command in [&["backup", "--output", "c.jsonl"][..], &["rebuild"]] {
+        let run = site.dr(&[command, &["--plan", "--json"]].concat());
+        assert_documented("restore --plan", &renamed(run, command[0]));
+    }
     site.lose_log(NatsOptions::default());
-    assert_documented("restore --plan", &renamed(site.dr(&["restore", "--plan", "--json", "a.jsonl"])));
+    let plan = site.dr(&["restore", "--plan", "--json", "a.jsonl"]);
+    assert_documented("restore --plan", &renamed(plan, "restore"));
     assert_documented("restore", &site.dr(&["restore", "--json", "a.jsonl"]));
     assert_documented("manifest audit", &site.dr(&["manifest", "audit", "--json"]));
     assert_documented("manifest audit", &site.dr(&["manifest", "audit", "--format", "json"]));
@@ -107,9 +112,9 @@ fn json_has_exactly_the_documented_keys() {
 }
 
 /// A plan is an answer of its own, and documented as one.
-fn renamed(mut run: Run) -> Run {
+fn renamed(mut run: Run, command: &str) -> Run {
     let mut object = run.json();
-    assert_eq!(object["command"], "restore");
+    assert_eq!(object["command"], command);
     object["command"] = "restore --plan".into();
     run.stdout = object.to_string();
     run

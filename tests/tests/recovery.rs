@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::Value;
 use trstctl_engines::{NatsOptions, installed_nats_servers};
 use trstctl_ledger::history::History;
-use trstctl_tests::{Site, records, trailer};
+use trstctl_tests::{Site, header, records, trailer};
 
 const IDENTITY: &str = "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33";
 const RECIPIENT: &str = "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa";
@@ -30,6 +30,7 @@ fn everything_comes_back_bit_for_bit_on_every_server() {
         site.nats.restart().unwrap();
         site.dr(&["backup", "--output", "b.jsonl"]).succeed();
         assert_eq!(records(&site.path("a.jsonl")), records(&site.path("b.jsonl")), "{}", server.version);
+        assert_eq!(header(&site.path("a.jsonl")), header(&site.path("b.jsonl")));
         assert_eq!(trailer(&site.path("a.jsonl")), trailer(&site.path("b.jsonl")));
         assert_eq!(site.dr(&["diff", "--json"]).json()["digests"], before["digests"]);
     }

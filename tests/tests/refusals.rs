@@ -4,7 +4,7 @@ use std::fs::{self, File};
 
 use trstctl_engines::NatsOptions;
 use trstctl_ledger::history::History;
-use trstctl_tests::{Run, Site, flip_byte, program};
+use trstctl_tests::{Run, Site, flip_byte, program, records};
 
 #[test]
 fn backup_of_a_wrong_server_creates_nothing_and_says_so() {
@@ -132,4 +132,79 @@ fn named_pipe_and_folder_are_no_backups_to_open() {
     Run::of(program().arg("verify").arg(&pipe)).fail(2, "usage");
     Run::of(program().arg("verify").arg(folder.path())).fail(2, "usage");
     Run::of(program().arg("verify").arg(folder.path().join("absent"))).fail(2, "usage");
+}
+
+#[test]
+fn backup_of_another_deployment_is_restored_only_when_it_is_named() {
+    let mut site = Site::start();
+    site.seed(History::new(1, 100));
+    let of = |site: &Site, deployment: &str, arguments: &[&str]| {
+        Run::of(site.command(arguments).env("TRSTCTL_DEPLOYMENT_ID", deployment))
+    };
+    of(&site, "theirs", &["backup", "--output", "a.jsonl"]).succeed();
+    site.lose_log(NatsOptions::default());
+    let refused = of(&site, "ours", &["restore", "a.jsonl"]).fail(2, "usage");
+    assert!(refused.stderr.contains("--from-deployment theirs"), "{}", refused.stderr);
+    of(&site, "ours", &["restore", "--from-deployment", "others", "a.jsonl"]).fail(2, "usage");
+    site.dr(&["backup", "--output", "b.jsonl"]).fail(8, "no_stream");
+    of(&site, "ours", &["restore", "--from-deployment", "theirs", "a.jsonl"]).succeed();
+}
+
+#[test]
+fn gaps_are_published_only_as_new_sequences_that_are_accepted_and_told() {
+    let mut site = Site::start();
+    site.seed(History::new(1, 300));
+    site.dr(&["backup", "--output", "a.jsonl"]).succeed();
+    site.lose_log(NatsOptions::default());
+    let publish = ["restore", "--method", "publish", "a.jsonl"];
+    let refused = site.dr(&publish).fail(8, "refused");
+    assert!(refused.stderr.contains("--accept-new-sequences"), "{}", refused.stderr);
+    site.dr(&["backup", "--output", "b.jsonl"]).fail(8, "no_stream");
+    let told = site.dr(&[&publish[..], &["--accept-new-sequences"]].concat()).fail(1, "findings");
+    assert!(told.stdout.contains("NO: see the notes"), "{}", told.stdout);
+    let words = told.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    for lost in ["store time", "sequence"] {
+        assert!(words.contains(lost), "{lost}: {words}");
+    }
+}
+
+#[test]
+fn restore_without_rebuild_does_not_ask_postgresql_and_says_what_must_follow() {
+    let mut site = Site::start();
+    site.seed(History::new(1, 300));
+    site.dr(&["backup", "--output", "a.jsonl"]).succeed();
+    site.lose_log(NatsOptions::default());
+    let mut command = site.command(&["restore", "--through", "120", "a.jsonl"]);
+    let done = Run::of(command.env("TRSTCTL_POSTGRES_DSN", "host=127.0.0.1 port=1 user=nobody")).succeed();
+    assert_eq!(done.stdout.lines().last(), Some("next: run trstctl-dr rebuild before any server starts"));
+    site.dr(&["backup", "--new-history", "a part", "--output", "b.jsonl"]).succeed();
+    let (whole, part) = (records(&site.path("a.jsonl")), records(&site.path("b.jsonl")));
+    let sequence = |line: &String| {
+        let record: serde_json::Value = serde_json::from_str(line).unwrap();
+        record["sequence"].as_u64().unwrap()
+    };
+    let expected: Vec<_> = whole.into_iter().filter(|line| sequence(line) <= 120).collect();
+    assert!(!expected.is_empty());
+    assert_eq!(part, expected);
+}
+
+#[test]
+fn backup_without_an_output_is_named_by_its_time_in_the_folder_of_the_settings() {
+    let site = Site::start();
+    site.seed(History::new(1, 100));
+    site.dr(&["backup"]).fail(2, "usage");
+    fs::create_dir(site.path("backups")).unwrap();
+    let mut command = site.command(&["backup", "--compress"]);
+    Run::of(command.env("TRSTCTL_BACKUP_DIR", site.path("backups"))).succeed();
+    let names = fs::read_dir(site.path("backups")).unwrap();
+    let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    let (file, head) = (&names[0], &names[1]);
+    let time = file.strip_prefix("trstctl-events-").and_then(|name| name.strip_suffix("Z.jsonl.zst"));
+    let time = time.unwrap_or_else(|| panic!("{names:?}"));
+    assert_eq!(
+        time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect::<String>(),
+        "00000000T000000"
+    );
+    assert_eq!((head.as_str(), names.len()), (format!("{file}.head").as_str(), 2));
 }

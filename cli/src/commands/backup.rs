@@ -9,7 +9,7 @@ use trstctl_formats::backup::FormatVersion;
 use trstctl_formats::container::{Compression, Container, Recipient, parse_recipients};
 use trstctl_formats::{Class, Failure, StoreTime};
 use trstctl_ledger::log::{JetStreamLog, STREAM};
-use trstctl_recovery::backup::{BackupOptions, BackupReport, Empty, backup_after};
+use trstctl_recovery::backup::{self, BackupOptions, BackupReport, Empty, UNKEYED, backup_after};
 use trstctl_recovery::history::{
     AcceptedBreak, Compared, Earlier, Expected, Unbelievable, head_trust, newest_in,
 };
@@ -18,6 +18,7 @@ use trstctl_recovery::progress::{Phases, Unit};
 use trstctl_recovery::secret;
 
 use super::Context;
+use super::restore::planned;
 use crate::args::Backup;
 use crate::connections::{Engines, Needs};
 use crate::outcome::Outcome;
@@ -42,13 +43,16 @@ pub fn run(context: &Context, args: Backup) -> Result<Outcome, Failure> {
         created_at: StoreTime(i64::try_from(now.as_nanosecond()).unwrap_or(i64::MAX)),
     };
     let expected = earlier(context, &args, &options)?;
-    let report = context.run(async {
+    context.run(async {
         let engines = Engines::open(&context.settings, Needs::Log)?;
         let log = JetStreamLog::open(engines.connect().await?, STREAM).await?;
         log.refuse_unverified().await?;
-        backup_after(&log, options, expected, Arc::clone(&context.progress)).await
-    })?;
-    Ok(outcome(&output, &report))
+        if args.plan {
+            return Ok(planned(&backup::plan(&log, &options, &expected).await?, &engines));
+        }
+        let report = backup_after(&log, options, expected, Arc::clone(&context.progress)).await?;
+        Ok(outcome(&output, &report))
+    })
 }
 
 /// Longest reason that a tree head keeps.
@@ -128,10 +132,7 @@ fn outcome(path: &std::path::Path, report: &BackupReport) -> Outcome {
     text.push_str(&text::wrap("  history     ", &history(report)));
     text.push_str(&super::restore::phase_table(&report.phases));
     if !summary.keyed {
-        text.push_str(&text::wrap(
-            "  note: ",
-            "no audit signing key is configured, so this backup detects damage, not tampering.",
-        ));
+        text.push_str(&text::wrap("  note: ", UNKEYED));
     }
     text.push_str(&text::wrap("  next: ", &format!("trstctl-dr verify {}", path.display())));
     let mut result = super::verify::facts_json(summary);

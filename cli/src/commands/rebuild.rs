@@ -26,8 +26,15 @@ pub fn run(context: &Context, args: &Rebuild) -> Result<Outcome, Failure> {
         let log = JetStreamLog::open(engines.connect().await?, STREAM).await?;
         log.refuse_unverified().await?;
         let checked = database.check().await?;
-        migrate_and_rebuild(&log, checked, &mut phases).await
+        if args.plan {
+            return Ok(Err(checked.plan_of(&log).await?));
+        }
+        migrate_and_rebuild(&log, checked, &mut phases).await.map(Ok)
     })?;
+    let report = match report {
+        Ok(report) => report,
+        Err(plan) => return Ok(restore::planned(&plan, &engines)),
+    };
     let phases = phases.into_report();
     let mut result = json(&report);
     result["phases"] = json!(phases);

@@ -37,16 +37,11 @@ pub fn run(context: &Context, args: &Restore) -> Result<Outcome, Failure> {
     }
     let progress = Arc::clone(&context.progress);
     let prepared = context.run(prepare(verified, engines.nats().clone(), options, phases, progress))?;
-    let plan = plan_words(prepared.plan());
     if args.plan {
-        let text = format!("{plan}nothing was written\n");
-        return Ok(Outcome::new(
-            text,
-            json!({"plan": prepared.plan(), "estimate_ms": prepared.plan().estimate_ms()}),
-        ));
+        return Ok(planned(prepared.plan(), &engines));
     }
     if !context.json {
-        context.tell(&plan);
+        context.tell(&plan_words(prepared.plan()));
     }
     // It sees the signal itself, and may have to clean up in a cluster before it ends.
     let report = context.runtime.block_on(prepared.run(context.stop.notified()))?;
@@ -83,6 +78,16 @@ fn cut(args: &Restore) -> Cut {
 pub fn store_time(instant: Timestamp) -> StoreTime {
     let nanoseconds = instant.as_nanosecond().clamp(i64::MIN.into(), i64::MAX.into());
     StoreTime(i64::try_from(nanoseconds).unwrap_or_default())
+}
+
+/// What `--plan` answers. Embedded engines had to be started for it.
+pub fn planned(plan: &Plan, engines: &Engines) -> Outcome {
+    let written = match engines.were_started() {
+        true => "nothing was written; the embedded engines were started to look at them",
+        false => "nothing was written",
+    };
+    let result = json!({"plan": plan, "estimate_ms": plan.estimate_ms()});
+    Outcome::new(format!("{}{written}\n", plan_words(plan)), result)
 }
 
 /// A plan, a line a step.

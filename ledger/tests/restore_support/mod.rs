@@ -186,6 +186,13 @@ pub async fn read_all(url: &str) -> (Vec<StoredMessage>, u64) {
     (found, state.last_sequence)
 }
 
+/// What the server holds when it was killed and has started again: a log that only reads well is gone then.
+pub async fn read_after_kill(server: &mut NatsServer) -> (Vec<StoredMessage>, u64) {
+    server.kill_9();
+    server.restart().expect("it starts again");
+    read_all(&server.url()).await
+}
+
 /// INFO of the stream; its error where there is none.
 pub async fn info(url: &str) -> Value {
     let answer = connect(url).await.request(&format!("$JS.API.STREAM.INFO.{STREAM}"), b"", ANSWER).await;

@@ -39,14 +39,18 @@ pub struct Output {
 }
 
 impl Output {
+    /// Whether `path` may be written: it does not exist, or is a file that may be replaced.
+    pub fn check(path: &Path, existing: Existing) -> Result<(), Failure> {
+        match path.symlink_metadata() {
+            Ok(_) if existing == Existing::Refuse => Err(exists(path)),
+            Ok(metadata) if !metadata.is_file() && !metadata.is_symlink() => Err(not_a_file(path)),
+            _ => Ok(()),
+        }
+    }
+
     /// Begins to write `path`. Fails at once when it exists and may not be replaced, before any work is done.
     pub fn create(path: &Path, existing: Existing) -> Result<Self, Failure> {
-        if existing == Existing::Refuse && path.symlink_metadata().is_ok() {
-            return Err(exists(path));
-        }
-        if path.symlink_metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_symlink()) {
-            return Err(not_a_file(path));
-        }
+        Self::check(path, existing)?;
         let folder = folder(path);
         remove_abandoned(folder);
         let partial = locked_partial(folder).map_err(|error| failed(&path.display().to_string(), &error))?;
