@@ -181,7 +181,7 @@ fn restore_without_rebuild_does_not_ask_postgresql_and_says_what_must_follow() {
     let (whole, part) = (records(&site.path("a.jsonl")), records(&site.path("b.jsonl")));
     let sequence = |line: &String| {
         let record: serde_json::Value = serde_json::from_str(line).unwrap();
-        record["sequence"].as_u64().unwrap()
+        record["seq"].as_u64().unwrap()
     };
     let expected: Vec<_> = whole.into_iter().filter(|line| sequence(line) <= 120).collect();
     assert!(!expected.is_empty());
