@@ -2,6 +2,8 @@
 
 mod restore_support;
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use restore_support::*;
 use serde_json::json;
@@ -125,6 +127,44 @@ async fn an_unfinished_publish_goes_on_where_it_stopped() {
         let (found, _) = read_after_kill(&mut server).await;
         assert_same(&without_times(&found), &without_times(&expected));
         assert_is_the_log(&server.url()).await;
+    }
+}
+
+/// A server that stands still has messages of a run in its buffers when that run dies, and stores them later.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_publish_has_sent_is_waited_for() {
+    for server in servers() {
+        // Without message ids, by which the server would know them again.
+        let mut expected = messages(1..=60_000);
+        expected.iter_mut().for_each(|message| message.headers = Bytes::new());
+        let url = server.url();
+        let signal = |signal: &str| {
+            let pid = server.pid().expect("it runs").to_string();
+            assert!(std::process::Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        };
+        let standing_still = async {
+            let end = Instant::now() + Duration::from_secs(60);
+            while info(&url).await["state"]["last_seq"].as_u64().is_none_or(|last| last < 500) {
+                assert!(Instant::now() < end, "nothing is published");
+            }
+            signal("-STOP");
+            // What may be sent without an answer is in the server's buffers then.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        };
+        // Dropped, its connection ends.
+        let ended = tokio::select! {
+            done = restore(&url, &expected, 60_000, publishing(Allow::No)) => Some(done),
+            () = standing_still => None,
+        };
+        let next = restore(&url, &expected, 60_000, publishing(Allow::No));
+        let (next, ()) = tokio::join!(next, async { signal("-CONT") });
+        // On a machine that stood still itself, all of it may have been there.
+        let found = next.unwrap().found;
+        assert!(
+            ended.is_some() || !matches!(found, TargetState::Broken(_) | TargetState::Empty),
+            "{found:?}"
+        );
+        assert_same(&without_times(&read_all(&server.url()).await.0), &without_times(&expected));
     }
 }
 

@@ -20,11 +20,14 @@ use super::refusal::{self, Stage};
 use super::server::{Leaderless, LiveStream, Server};
 use super::source::Source;
 use super::target::{self, Finding, Judgement, TargetState};
-use super::{LONGEST_REMOVAL, NAME_WITHOUT_STREAM, RestoreOptions};
+use super::{LONGEST_REMOVAL, Method, NAME_WITHOUT_STREAM, RestoreOptions};
 use crate::log::{DUPLICATE_WINDOW, EventLog, LogReader, Mark, PUBLISH_DUPLICATE_WINDOW, StreamConfig};
 
 /// What a server has received for a stream is stored, and an update done, within so long.
 const SETTLE: Duration = Duration::from_secs(1);
+
+/// So often it is looked whether messages of an earlier run still come.
+const LOOKS: u32 = 30;
 
 /// The place, as one restore sees it.
 pub(super) struct Place<'a> {
@@ -43,6 +46,7 @@ impl Place<'_> {
     ) -> Result<TargetState, Failure> {
         self.check_subjects().await?;
         let Some(live) = self.live().await? else { return Ok(TargetState::Empty) };
+        let live = self.quiet(live).await?;
         match target::judge(&live, self.content, self.config()).map_err(|failure| *failure)? {
             Judgement::NeverWritten => Ok(TargetState::NeverWritten),
             Judgement::Leaderless => Ok(TargetState::Leaderless),
@@ -153,6 +157,25 @@ impl Place<'_> {
     async fn live(&self) -> Result<Option<LiveStream>, Failure> {
         let subject = self.config().subjects.first().map_or("", String::as_str);
         self.server.live_within(subject, Mark(self.content.merkle_root), NAME_WITHOUT_STREAM).await
+    }
+
+    /// A server stores what a killed run has published still after that run's death: its stream is looked at until nothing comes any
+    /// more.
+    async fn quiet(&self, live: LiveStream) -> Result<LiveStream, Failure> {
+        let is_ours = live.mark() == Some(Mark(self.content.merkle_root)) && live.is_led();
+        if !is_ours || self.options.method != Method::Publish {
+            return Ok(live);
+        }
+        let mut seen = live;
+        for _ in 0..LOOKS {
+            tokio::time::sleep(SETTLE).await;
+            let Some(again) = self.server.live().await? else { return Ok(seen) };
+            if again.last_sequence == seen.last_sequence {
+                return Ok(again);
+            }
+            seen = again;
+        }
+        Err(still_written(&seen))
     }
 
     async fn compared<L: EventLog, S: Read + Seek + Send + 'static>(
@@ -331,6 +354,15 @@ fn led_again(stream: &str) -> Failure {
         message,
         "Run the same command again: it looks at what is there anew.",
     )
+}
+
+fn still_written(live: &LiveStream) -> Failure {
+    let message = format!(
+        "{} is an unfinished restore of this backup, and messages still come: its last sequence is {} by now",
+        live.name, live.last_sequence
+    );
+    let hint = "Another run of this restore is at work. Wait for its end, or stop it; then run the same command again.";
+    Failure::new(Class::TargetNotEmpty, message, hint)
 }
 
 fn written_meanwhile(live: &LiveStream) -> Failure {
