@@ -152,10 +152,12 @@ async fn what_a_killed_publish_has_sent_is_waited_for() {
             tokio::time::sleep(Duration::from_millis(200)).await;
         };
         // Dropped, its connection ends.
+        let first = restore_of(&url, source(&expected, 60_000), publishing(Allow::No)).await;
         let ended = tokio::select! {
-            done = restore(&url, &expected, 60_000, publishing(Allow::No)) => Some(done),
+            done = run(&first) => Some(done.unwrap()),
             () = standing_still => None,
         };
+        drop(first);
         let next = restore(&url, &expected, 60_000, publishing(Allow::No));
         let (next, ()) = tokio::join!(next, async { signal("-CONT") });
         // On a machine that stood still itself, all of it may have been there.

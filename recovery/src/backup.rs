@@ -111,7 +111,9 @@ pub async fn backup_after<L: EventLog>(
     let job = Job { header, options, expected };
     let written = copy(log, job, state.last_sequence, output, running.progress()).await?;
     running.end(written.summary.records);
-    keeps_reach(&head_path, &written)?;
+    if written.new_history.is_none() {
+        keeps_reach(&head_path, &written.summary.header)?;
+    }
     let Written { summary, output, compared, new_history } = written;
     let running = phases.begin("flush to disk", None, Unit::Bytes);
     let head = Head::of(&summary, &name.unwrap_or_default(), new_history.clone());
@@ -132,24 +134,26 @@ pub async fn plan<L: EventLog>(
     let state = log.state().await?;
     let header = header(&state, options)?;
     Output::check(&options.output, options.existing)?;
+    let head_path = history::head_path(&options.output);
+    if expected.break_accepted.is_none() {
+        keeps_reach(&head_path, &header)?;
+    }
     let mut plan = Plan::default();
-    let cut = header.event_cut_sequence;
-    let events = match cut < state.last_sequence {
-        true => state.messages.min((cut + 1).saturating_sub(state.first_sequence)),
+    let earlier_cut = expected.earlier.as_ref().map_or(0, |(_, earlier)| earlier.head().event_cut_sequence);
+    let through = read_through(header.event_cut_sequence, earlier_cut, state.last_sequence);
+    let events = match through < state.last_sequence {
+        true => state.messages.min((through + 1).saturating_sub(state.first_sequence)),
         false => state.messages,
     };
-    let about = if cut < state.last_sequence { "at most " } else { "" };
+    let about = if through < state.last_sequence { "at most " } else { "" };
     plan.reads(
-        format!(
-            "read {about}{events} events of {}, sequences {} to {cut}",
-            options.stream, header.first_sequence
-        ),
+        format!("read {about}{events} events of {}, up to sequence {through}", options.stream),
         rates::estimate_ms(events, rates::BACKUP_EVENTS),
     );
     if let Some((path, earlier)) = &expected.earlier {
         history::same_log(path, earlier.head(), &options.stream, options.deployment_id.as_deref())?;
         let Head { records, event_cut_sequence, .. } = earlier.head();
-        let or = if expected.break_accepted.is_some() { ", or keep why not" } else { "" };
+        let or = if expected.break_accepted.is_some() { ", or take that they do not" } else { "" };
         let path = path.display();
         plan.reads(
             format!(
@@ -160,8 +164,7 @@ pub async fn plan<L: EventLog>(
     }
     plan.writes("file", format!("write {}, {}", options.output.display(), form(options)), None);
     if options.version == FormatVersion::V2 {
-        let head = history::head_path(&options.output);
-        plan.writes("file", format!("write its tree head, {}", head.display()), None);
+        plan.writes("file", format!("write its tree head, {}", head_path.display()), None);
     }
     if options.key.is_none() {
         plan.warnings.push(UNKEYED.into());
@@ -188,9 +191,8 @@ fn form(options: &BackupOptions) -> String {
 }
 
 /// The head of a file that is replaced must not reach further than the new one: the next backup would have less to extend.
-fn keeps_reach(head_path: &Path, written: &Written) -> Result<(), Failure> {
-    let header = &written.summary.header;
-    if header.version == FormatVersion::V1 || written.new_history.is_some() || !head_path.is_file() {
+fn keeps_reach(head_path: &Path, header: &Header) -> Result<(), Failure> {
+    if header.version == FormatVersion::V1 || !head_path.is_file() {
         return Ok(());
     }
     // One that cannot be read was accepted by the operator, or is no head.
@@ -269,6 +271,11 @@ struct Written {
     new_history: Option<NewHistory>,
 }
 
+/// What lies behind the cut is read too, as far as the earlier backup reaches, which must be a prefix of it.
+fn read_through(cut: u64, earlier_cut: u64, log_last: u64) -> u64 {
+    cut.max(earlier_cut.min(log_last))
+}
+
 /// Reads here, writes on a thread of its own, and waits for both. What lies behind the cut (`--through`) is read as far as
 /// the earlier backup went: it is compared, and not written.
 async fn copy<L: EventLog>(
@@ -281,7 +288,7 @@ async fn copy<L: EventLog>(
     let (from, cut) = (job.header.first_sequence, job.header.event_cut_sequence);
     let earlier_cut =
         job.expected.earlier.as_ref().map_or(0, |(_, earlier)| earlier.head().event_cut_sequence);
-    let through = cut.max(earlier_cut.min(log_last));
+    let through = read_through(cut, earlier_cut, log_last);
     let (batches, queue) = mpsc::channel(QUEUE);
     let writer = tokio::task::spawn_blocking(move || write(queue, job, through, output));
     let read = read(log, from, through, batches, progress).await;

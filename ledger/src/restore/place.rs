@@ -46,7 +46,7 @@ impl Place<'_> {
     ) -> Result<TargetState, Failure> {
         self.check_subjects().await?;
         let Some(live) = self.live().await? else { return Ok(TargetState::Empty) };
-        let live = self.quiet(live).await?;
+        let Some(live) = self.quiet(live).await? else { return Ok(TargetState::Empty) };
         match target::judge(&live, self.content, self.config()).map_err(|failure| *failure)? {
             Judgement::NeverWritten => Ok(TargetState::NeverWritten),
             Judgement::Leaderless => Ok(TargetState::Leaderless),
@@ -161,17 +161,20 @@ impl Place<'_> {
 
     /// A server stores what a killed run has published still after that run's death: its stream is looked at until nothing comes any
     /// more.
-    async fn quiet(&self, live: LiveStream) -> Result<LiveStream, Failure> {
-        let is_ours = live.mark() == Some(Mark(self.content.merkle_root)) && live.is_led();
-        if !is_ours || self.options.method != Method::Publish {
-            return Ok(live);
+    async fn quiet(&self, live: LiveStream) -> Result<Option<LiveStream>, Failure> {
+        let is_ours = |live: &LiveStream| {
+            live.mark() == Some(Mark(self.content.merkle_root))
+                && live.last_sequence <= self.content.last_sequence
+        };
+        if !is_ours(&live) || !live.is_led() || self.options.method != Method::Publish {
+            return Ok(Some(live));
         }
         let mut seen = live;
         for _ in 0..LOOKS {
             tokio::time::sleep(SETTLE).await;
-            let Some(again) = self.server.live().await? else { return Ok(seen) };
-            if again.last_sequence == seen.last_sequence {
-                return Ok(again);
+            let Some(again) = self.server.live().await? else { return Ok(None) };
+            if again.last_sequence == seen.last_sequence || !is_ours(&again) {
+                return Ok(Some(again));
             }
             seen = again;
         }
@@ -361,7 +364,7 @@ fn still_written(live: &LiveStream) -> Failure {
         "{} is an unfinished restore of this backup, and messages still come: its last sequence is {} by now",
         live.name, live.last_sequence
     );
-    let hint = "Another run of this restore is at work. Wait for its end, or stop it; then run the same command again.";
+    let hint = "Another run of this restore is at work, or the server is slow. Wait for its end, or stop it; then run the same command again.";
     Failure::new(Class::TargetNotEmpty, message, hint)
 }
 
