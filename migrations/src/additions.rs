@@ -9,7 +9,7 @@ use std::fmt;
 
 use postgres::GenericClient;
 
-use crate::files::{Phase, create_schema_sql, read_model_sql};
+use crate::files::{Phase, create_schema_sql, phase_sql};
 use crate::{Error, READ_MODEL};
 
 /// A schema that is made to compare with, and taken back.
@@ -95,9 +95,7 @@ pub(crate) fn additions(transaction: &mut impl GenericClient) -> Result<Vec<Addi
 fn list(transaction: &mut impl GenericClient) -> Result<Vec<Addition>, postgres::Error> {
     transaction.batch_execute(&create_schema_sql(REFERENCE))?;
     for phase in [Phase::Tables, Phase::Keys, Phase::Access] {
-        let texts: Vec<_> = read_model_sql(phase).collect();
-        let sql = format!("SET LOCAL search_path = {REFERENCE}; {};", texts.join(";\n"));
-        transaction.batch_execute(&sql)?;
+        transaction.batch_execute(&phase_sql(REFERENCE, phase))?;
     }
     let expected = names(transaction, &contents(), REFERENCE)?;
     let found = names(transaction, &contents(), READ_MODEL)?;

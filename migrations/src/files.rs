@@ -75,6 +75,12 @@ pub fn read_model_sql(phase: Phase) -> impl Iterator<Item = &'static str> {
     MIGRATIONS.iter().filter(move |migration| migration.phase == phase).map(|migration| migration.sql)
 }
 
+/// The statements that make this phase in the schema of this name, within a transaction. The name must need no quotes.
+pub fn phase_sql(schema: &str, phase: Phase) -> String {
+    let texts: Vec<_> = read_model_sql(phase).collect();
+    format!("SET LOCAL search_path = {schema}; {};", texts.join(";\n"))
+}
+
 /// The statements that begin a read model in a schema of this name. The name must need no quotes.
 pub fn create_schema_sql(schema: &str) -> String {
     format!("CREATE SCHEMA {schema}; GRANT USAGE ON SCHEMA {schema} TO {};", crate::APP_ROLE)

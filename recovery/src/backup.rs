@@ -141,26 +141,18 @@ pub async fn plan<L: EventLog>(
     let mut plan = Plan::default();
     let earlier_cut = expected.earlier.as_ref().map_or(0, |(_, earlier)| earlier.head().event_cut_sequence);
     let through = read_through(header.event_cut_sequence, earlier_cut, state.last_sequence);
-    let events = match through < state.last_sequence {
-        true => state.messages.min((through + 1).saturating_sub(state.first_sequence)),
-        false => state.messages,
+    let (about, events) = match through < state.last_sequence {
+        true => ("at most ", state.messages.min((through + 1).saturating_sub(state.first_sequence))),
+        false => ("", state.messages),
     };
-    let about = if through < state.last_sequence { "at most " } else { "" };
-    plan.reads(
-        format!("read {about}{events} events of {}, up to sequence {through}", options.stream),
-        rates::estimate_ms(events, rates::BACKUP_EVENTS),
-    );
+    let what = format!("read {about}{events} events of {}, up to sequence {through}", options.stream);
+    plan.reads(what, rates::estimate_ms(events, rates::BACKUP_EVENTS));
     if let Some((path, earlier)) = &expected.earlier {
         history::same_log(path, earlier.head(), &options.stream, options.deployment_id.as_deref())?;
         let Head { records, event_cut_sequence, .. } = earlier.head();
         let or = if expected.break_accepted.is_some() { ", or take that they do not" } else { "" };
-        let path = path.display();
-        plan.reads(
-            format!(
-                "prove that they extend {path} ({records} events up to sequence {event_cut_sequence}){or}"
-            ),
-            None,
-        );
+        let earlier = format!("{} ({records} events up to sequence {event_cut_sequence})", path.display());
+        plan.reads(format!("prove that they extend {earlier}{or}"), None);
     }
     plan.writes("file", format!("write {}, {}", options.output.display(), form(options)), None);
     if options.version == FormatVersion::V2 {

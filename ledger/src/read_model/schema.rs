@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use tokio_postgres::{Client, Transaction};
-use trstctl_migrations::files::{Phase, create_schema_sql, read_model_sql};
+use trstctl_migrations::files::{Phase, create_schema_sql, phase_sql, read_model_sql};
 use trstctl_migrations::{READ_MODEL, RETIRED_PREFIX, SHADOW_PREFIX};
 use uuid::Uuid;
 
@@ -56,13 +56,14 @@ impl Schema {
 
     /// Makes the schema with its bare tables.
     pub(super) async fn create(&self, client: &Client) -> Result<(), ReadModelError> {
-        let sql = format!("BEGIN; {} {} COMMIT", create_schema_sql(&self.0), self.phase_sql(Phase::Tables));
+        let sql =
+            format!("BEGIN; {} {} COMMIT", create_schema_sql(&self.0), phase_sql(&self.0, Phase::Tables));
         client.batch_execute(&sql).await.during("making the shadow tables")
     }
 
     /// Makes what a phase adds to the bare tables.
     pub(super) async fn add(&self, client: &Client, phase: Phase) -> Result<(), ReadModelError> {
-        let sql = format!("BEGIN; {} COMMIT", self.phase_sql(phase));
+        let sql = format!("BEGIN; {} COMMIT", phase_sql(&self.0, phase));
         client.batch_execute(&sql).await.during("making keys and access of the shadow tables")
     }
 
@@ -71,11 +72,6 @@ impl Schema {
         let statements: Vec<_> = keys_of(table).collect();
         let sql = format!("BEGIN; SET LOCAL search_path = {self}; {}; COMMIT", statements.join("; "));
         client.batch_execute(&sql).await.during("making the keys of a shadow table")
-    }
-
-    fn phase_sql(&self, phase: Phase) -> String {
-        let texts: Vec<_> = read_model_sql(phase).collect();
-        format!("SET LOCAL search_path = {self}; {};", texts.join(";\n"))
     }
 
     /// Takes its place as the live schema; what was live, if anything was and whatever it held, is called
