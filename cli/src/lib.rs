@@ -15,6 +15,7 @@ mod terminal;
 mod text;
 
 use std::ffi::OsString;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -44,12 +45,24 @@ pub fn main() -> ExitCode {
         Ok(report) => report.flatten(),
         Err(failure) => return Outcome::failed(failure).print(name, shape, started.elapsed()),
     };
-    let outcome = commands::run(cli).unwrap_or_else(Outcome::failed);
+    let outcome = own_faults_told(|| commands::run(cli)).unwrap_or_else(Outcome::failed);
     let outcome = match report {
         Some(report) => outcome.reported(report, name, started.elapsed()),
         None => outcome,
     };
     outcome.print(name, shape, started.elapsed())
+}
+
+/// A panic is a fault of this program, with the exit code of one; its place was told on standard error as it happened.
+fn own_faults_told<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    // What a panic leaves behind is dropped unseen: nothing that it could have left half-done is used again.
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        Err(Failure::new(
+            Class::Internal,
+            "this program has a fault, and stopped where the lines above say",
+            "Report it with those lines. Nothing is half-published: the same command may be run again.",
+        ))
+    })
 }
 
 /// What clap says: help and version on standard output, a mistake on standard error, as JSON when that was asked for.
@@ -64,4 +77,16 @@ fn usage(error: &clap::Error, arguments: &[OsString], started: Instant) -> ExitC
     // Nothing to do when the terminal is gone.
     let _ = error.print();
     ExitCode::from(if error.use_stderr() { Class::Usage.exit_code() } else { 0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn panic_is_an_internal_failure_with_its_own_exit_code() {
+        let failure = own_faults_told::<()>(|| panic!("of the tests")).unwrap_err();
+        assert_eq!((failure.class, failure.class.exit_code()), (Class::Internal, 10));
+        assert_eq!(own_faults_told(|| Ok(7)).unwrap(), 7);
+    }
 }

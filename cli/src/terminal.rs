@@ -1,11 +1,12 @@
 //! Progress on standard error: a bar on a terminal, plain lines elsewhere, nothing when quiet.
 
+use std::fmt;
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use trstctl_recovery::progress::{Phase, Progress, Unit};
 
 use crate::text;
@@ -157,12 +158,13 @@ fn amount(count: u64, unit: Unit) -> String {
 
 fn bar(phase: &'static str, total: Option<u64>, unit: Unit) -> ProgressBar {
     let figures = match unit {
-        Unit::Events => "{human_pos}/{human_len} events  {per_sec}",
+        Unit::Events => "{human_pos}/{human_len} events  {rate}",
         Unit::Bytes => "{decimal_bytes}/{decimal_total_bytes}  {decimal_bytes_per_sec}",
         Unit::Steps => "",
     };
     let template = match total {
-        Some(_) => format!("{{msg:20}} [{{bar:20}}] {figures}  {{eta}} left"),
+        // The bar takes what the line has left: a line that is wider than the terminal cannot be drawn over.
+        Some(_) => format!("{{msg:20}} [{{wide_bar}}] {figures}  {{eta}} left"),
         None => format!(
             "{{msg:20}} {{spinner}} {}",
             figures.replace("/{human_len}", "").replace("/{decimal_total_bytes}", "")
@@ -170,6 +172,10 @@ fn bar(phase: &'static str, total: Option<u64>, unit: Unit) -> ProgressBar {
     };
     let bar = ProgressBar::new(total.unwrap_or(0));
     if let Ok(style) = ProgressStyle::with_template(&template) {
+        let style = style.with_key("rate", |state: &ProgressState, line: &mut dyn fmt::Write| {
+            // What cannot be drawn is not missed.
+            let _ = write!(line, "{}/s", text::count(state.per_sec() as u64));
+        });
         bar.set_style(style.progress_chars("=> "));
     }
     bar.set_message(phase);

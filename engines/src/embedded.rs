@@ -77,6 +77,15 @@ struct State {
     owner: Identity,
     nats: NatsAddress,
     postgres: PostgresAddress,
+    /// For the person who looks for the processes; no command signals what is not its own.
+    pids: Pids,
+}
+
+/// The processes that are the engines.
+#[derive(Clone, Serialize, Deserialize)]
+struct Pids {
+    nats: Option<u32>,
+    postgres: Option<u32>,
 }
 
 /// Engines and lock; the state file goes first, the lock last.
@@ -146,8 +155,12 @@ impl Embedded {
             ready_within: options.ready_within,
             ..PostgresOptions::default()
         })?;
-        let state =
-            State { owner: Identity::own(), nats: nats.address().clone(), postgres: postgres.address() };
+        let state = State {
+            owner: Identity::own(),
+            nats: nats.address().clone(),
+            postgres: postgres.address(),
+            pids: Pids { nats: nats.pid(), postgres: postgres.pid() },
+        };
         state.write(&state_path)?;
         Ok(Embedded { state, owned: Some(Owned { state_path, nats, postgres, _lock: lock }) })
     }

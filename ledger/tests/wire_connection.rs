@@ -1,5 +1,7 @@
 //! The connection against real servers: logins, TLS, refusals, deadlines, and several servers to choose from.
 
+mod jwt;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -308,64 +310,4 @@ async fn dropping_the_last_handle_closes_the_connection_after_what_was_published
     connection.publish("last.words", "", b"", b"bye").await.unwrap();
     drop(connection);
     assert_eq!(tokio::time::timeout(SOON, subscription.next()).await.unwrap().unwrap().payload(), b"bye");
-}
-
-/// Tokens of an operator, an account and a user, as the NATS tools make them.
-mod jwt {
-    use base64::Engine;
-    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-    use nkeys::KeyPair;
-    use serde_json::{Value, json};
-
-    pub(super) struct Issued {
-        operator: KeyPair,
-        account: KeyPair,
-        user: KeyPair,
-    }
-
-    impl Issued {
-        pub(super) fn new() -> Self {
-            Self {
-                operator: KeyPair::new_operator(),
-                account: KeyPair::new_account(),
-                user: KeyPair::new_user(),
-            }
-        }
-
-        pub(super) fn server_config(&self) -> String {
-            let operator =
-                token(&self.operator, &self.operator.public_key(), json!({"type": "operator", "version": 2}));
-            let limits = json!({"subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "conn": -1, "leaf": -1, "wildcards": true});
-            let system = KeyPair::new_account().public_key();
-            let account = |key: &str| {
-                token(&self.operator, key, json!({"type": "account", "version": 2, "limits": limits}))
-            };
-            let own = self.account.public_key();
-            format!(
-                "operator: {operator}\nsystem_account: {system}\nresolver: MEMORY\n\
-                 resolver_preload: {{ {own}: {}, {system}: {} }}",
-                account(&own),
-                account(&system)
-            )
-        }
-
-        pub(super) fn creds_file(&self) -> String {
-            let claims = json!({"type": "user", "version": 2, "pub": {}, "sub": {}, "subs": -1, "data": -1, "payload": -1});
-            let user = token(&self.account, &self.user.public_key(), claims);
-            format!(
-                "-----BEGIN NATS USER JWT-----\n{user}\n------END NATS USER JWT------\n\n\
-                 -----BEGIN USER NKEY SEED-----\n{}\n------END USER NKEY SEED------\n",
-                self.user.seed().unwrap()
-            )
-        }
-    }
-
-    fn token(issuer: &KeyPair, subject: &str, nats: Value) -> String {
-        let header = json!({"typ": "JWT", "alg": "ed25519-nkey"});
-        let claims = json!({"jti": "1", "iat": 1_700_000_000, "iss": issuer.public_key(), "name": "test", "sub": subject, "nats": nats});
-        let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let signed = format!("{}.{}", encode(&header), encode(&claims));
-        let signature = URL_SAFE_NO_PAD.encode(issuer.sign(signed.as_bytes()).unwrap());
-        format!("{signed}.{signature}")
-    }
 }

@@ -58,3 +58,25 @@ fn live_catalog_that_lacks_or_adds_a_table_is_found() {
     assert_eq!(empty.code, Some(1), "{}", empty.stderr);
     assert!(!empty.json()["findings"].as_array().unwrap().is_empty());
 }
+
+#[test]
+fn manifest_may_lie_elsewhere_and_its_gaps_are_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let elsewhere = folder.path().join("other.toml");
+    let audit = || {
+        Run::of(
+            program()
+                .args(["manifest", "audit", "--migrations"])
+                .arg(migrations())
+                .arg("--manifest")
+                .arg(&elsewhere),
+        )
+    };
+    audit().fail(2, "usage");
+    let text = fs::read_to_string(migrations().join("manifest.toml")).unwrap();
+    fs::write(&elsewhere, &text).unwrap();
+    audit().succeed();
+    fs::write(&elsewhere, text.replace("api_tokens", "api_jetons")).unwrap();
+    let run = audit().fail(1, "findings");
+    assert!(run.stdout.contains("api_tokens") && run.stdout.contains("api_jetons"), "{}", run.stdout);
+}

@@ -1,7 +1,9 @@
-//! Verify needs little memory whatever the file holds, so that it runs where a container allows it 128 MiB.
+//! Memory is bounded whatever the size of file and log, so that the program runs where a container allows it 128 MiB.
 
 use tempfile::TempDir;
-use trstctl_tests::{Running, cases, program, write_wide};
+use trstctl_engines::NatsOptions;
+use trstctl_ledger::history::History;
+use trstctl_tests::{Running, Site, cases, program, write_wide};
 
 const MIB: u64 = 1 << 20;
 
@@ -23,4 +25,30 @@ fn verify_of_many_tenants_and_long_lines_takes_at_most_64_mib() {
     run.succeed();
     println!("  {:.1} MiB", peak_bytes as f64 / MIB as f64);
     assert!((MIB..=MOST_BYTES).contains(&peak_bytes), "{peak_bytes} bytes");
+}
+
+/// What else a rebuild may have resident, besides the rows that it was allowed.
+const BESIDE_ROWS_BYTES: u64 = 64 * MIB;
+const ROWS_MIB: u64 = 32;
+
+#[test]
+fn backup_restore_and_rebuild_of_a_log_larger_than_their_memory_stay_within_it() {
+    let mut site = Site::start();
+    site.seed(History::new(91, cases(200_000, 1_000_000)));
+    let peak = |site: &Site, arguments: &[&str]| {
+        let (run, peak_bytes) = Running::start(&mut site.command(arguments)).end_measured();
+        // The history holds what a rebuild finds and tells.
+        assert!(run.code == Some(0) || (arguments[0] == "rebuild" && run.code == Some(1)), "{}", run.stderr);
+        println!("  {:<8}{:.1} MiB", arguments[0], peak_bytes as f64 / MIB as f64);
+        peak_bytes
+    };
+    let backup_bytes = peak(&site, &["backup", "--output", "a.jsonl"]);
+    let file_bytes = site.path("a.jsonl").metadata().unwrap().len();
+    assert!(file_bytes > 2 * MOST_BYTES, "{file_bytes} bytes: too small to show anything");
+    assert!((MIB..=MOST_BYTES).contains(&backup_bytes), "{backup_bytes} bytes");
+    site.lose_log(NatsOptions::default());
+    let restore_bytes = peak(&site, &["restore", "a.jsonl"]);
+    assert!((MIB..=MOST_BYTES).contains(&restore_bytes), "{restore_bytes} bytes");
+    let rebuild_bytes = peak(&site, &["rebuild", "--memory-mib", &ROWS_MIB.to_string()]);
+    assert!((MIB..=ROWS_MIB * MIB + BESIDE_ROWS_BYTES).contains(&rebuild_bytes), "{rebuild_bytes} bytes");
 }

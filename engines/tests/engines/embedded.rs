@@ -75,6 +75,25 @@ fn a_data_directory_keeps_what_was_stored_through_kill_9_of_its_holder() {
 }
 
 #[test]
+fn the_state_file_names_owner_processes_ports_and_socket() {
+    let parent = passable_folder();
+    let data = parent.path().join("data");
+    let embedded = Embedded::open(&data).unwrap();
+    let (nats, postgres) = embedded.engines().unwrap();
+    let state: serde_json::Value =
+        serde_json::from_slice(&fs::read(data.join("engines.json")).unwrap()).unwrap();
+    assert_eq!(state["owner"]["pid"], std::process::id());
+    assert_eq!(state["pids"]["nats"], nats.pid().unwrap());
+    assert_eq!(state["pids"]["postgres"], postgres.pid().unwrap());
+    assert_eq!(
+        (&state["nats"]["port"], &state["postgres"]["port"]),
+        (&nats.port().into(), &postgres.port().into())
+    );
+    let socket_dir = postgres.socket_dir().to_str().unwrap();
+    assert!(state["postgres"].to_string().contains(socket_dir), "{state}");
+}
+
+#[test]
 fn a_directory_that_is_locked_by_a_process_without_engines_is_refused() {
     let parent = passable_folder();
     let data = parent.path().join("data");

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use trstctl_engines::{Data, EngineError, Postgres, PostgresOptions};
+use trstctl_engines::{Data, EngineError, Postgres, PostgresOptions, installed_postgres};
 
 use crate::passable_folder;
 
@@ -30,15 +30,13 @@ fn committed_rows_survive_kill_9_and_restart() {
     assert_eq!(postgres.execute("postgres", "SELECT n FROM t").unwrap(), "7");
 }
 
-fn psql(postgres: &Postgres, dsn: &str, sql: &str) -> Output {
-    psql_command(postgres, dsn, sql).output().unwrap()
+fn psql(dsn: &str, sql: &str) -> Output {
+    psql_command(dsn, sql).output().unwrap()
 }
 
-fn psql_command(postgres: &Postgres, dsn: &str, sql: &str) -> Command {
-    let version = postgres.version().to_string();
-    let major = version.split('.').next().unwrap();
-    let program = format!("/usr/lib/postgresql/{major}/bin/psql");
-    let mut command = Command::new(program);
+/// The one that was installed with the server.
+fn psql_command(dsn: &str, sql: &str) -> Command {
+    let mut command = Command::new(installed_postgres().unwrap().path.with_file_name("psql"));
     command
         .args(["-X", "-A", "-t", "-w", "-c", sql, "-d", dsn])
         .stdout(Stdio::piped())
@@ -50,13 +48,11 @@ fn psql_command(postgres: &Postgres, dsn: &str, sql: &str) -> Command {
 fn the_port_asks_for_the_generated_password() {
     let postgres = Postgres::shared();
     let dsn = postgres.tcp_dsn("postgres").unwrap();
-    assert!(psql(postgres, &dsn, "SELECT 1").status.success());
+    assert!(psql(&dsn, "SELECT 1").status.success());
     let (before, after) = dsn.split_once("password=").unwrap();
     let without = before.to_owned() + after.split_once(' ').unwrap().1;
-    assert!(!psql(postgres, &without, "SELECT 1").status.success());
-    assert!(
-        !psql(postgres, &without.replace("dbname", "password=wrong dbname"), "SELECT 1").status.success()
-    );
+    assert!(!psql(&without, "SELECT 1").status.success());
+    assert!(!psql(&without.replace("dbname", "password=wrong dbname"), "SELECT 1").status.success());
 }
 
 #[test]
@@ -65,9 +61,8 @@ fn a_kill_takes_busy_sessions_along_so_that_a_restart_never_waits_for_them() {
     let dsn = postgres.dsn("postgres");
     let session = {
         let postgres = &postgres;
-        let psql = psql_command(postgres, &dsn, "SELECT count(*) FROM generate_series(1, 1000000000000)")
-            .spawn()
-            .unwrap();
+        let psql =
+            psql_command(&dsn, "SELECT count(*) FROM generate_series(1, 1000000000000)").spawn().unwrap();
         let busy =
             "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT count(*) FROM generate_series%'";
         let start = Instant::now();
