@@ -610,6 +610,10 @@ fn flipped_fields() -> Vec<(String, Vec<u8>)> {
     for field in ["\"seq\":", ",\"subject\":\"", "\"stored_at\":\"", "\"raw_b64\":\""] {
         add("damaged", "v2", V2_KEYED, "record", field);
     }
+    let odd = written(&header(FormatVersion::V2, 40), &odd_messages(), Some(&key()));
+    for field in ["\"headers\":[[\"", "\"headers_b64\":\"", "\"data_b64\":\"", "\"subject_b64\":\""] {
+        add("damaged", "v2", &odd, "record", field);
+    }
     add("damaged", "v1", V1_KEYED, "trailer", "-trailer\",\"sha256\":\"");
     for field in ["\"records\":", "\"records\":2,\"event_cut_sequence\":"] {
         add("inconsistent", "v1", V1_KEYED, "trailer", field);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use clap::{Command, CommandFactory as _};
 use clap_mangen::Man;
-use clap_mangen::roff::{Roff, roman};
+use clap_mangen::roff::{Roff, bold, roman};
 use trstctl_signer::args::Cli;
 
 const DESCRIPTION: &str = "The signer holds the CA keys of a trstctl control plane in a process of its own and answers on a Unix socket. Each key is a sealed file \
@@ -42,6 +42,9 @@ kept from that, of no use, overwritten by the next rewrap; ID.key.pending, one t
 next start; journal and journal.head. Back all of them up together, and the KEK somewhere else.";
 
 const EXAMPLES: &str = "trstctl-signer --keystore /var/lib/trstctl/keys --kek /run/secrets/kek --socket /run/trstctl/signer.sock";
+
+const EXIT_STATUS_OF_COMMANDS: &str = "0 when it is done, and nothing was found; 1 when it is not, or something was found: a sentence on standard error says what, and what to \
+do. 2 for a mistake on the command line.";
 
 /// Sections of a command's own page, behind those that the command line makes.
 const SECTIONS: &[(&str, &[(&str, &str)])] = &[
@@ -122,6 +125,35 @@ const SECTIONS: &[(&str, &[(&str, &str)])] = &[
             ),
         ],
     ),
+    (
+        "allow-crl-number",
+        &[(
+            "EXAMPLES",
+            "trstctl-signer allow crl-number --keystore /var/lib/trstctl/keys --ca 0b0c0d0e-1111-4222-8333-444455556666 --number 4711 --by Ada --reason \"CRL 4712 was never published\"",
+        )],
+    ),
+    (
+        "allow-dropped-serial",
+        &[(
+            "EXAMPLES",
+            "trstctl-signer allow dropped-serial --keystore /var/lib/trstctl/keys --ca 0b0c0d0e-1111-4222-8333-444455556666 --serial 5f3c09 --by Ada --reason \"revoked by mistake, its owner was asked\"",
+        )],
+    ),
+    (
+        "allow-epoch",
+        &[(
+            "EXAMPLES",
+            "trstctl-signer allow epoch --keystore /var/lib/trstctl/keys --epoch 12 --by Ada --reason \"epoch 2^63 was a typing error\"",
+        )],
+    ),
+    (
+        "allow-tree-head",
+        &[(
+            "EXAMPLES",
+            "trstctl-signer allow tree-head --keystore /var/lib/trstctl/keys --log events --tree-size 99000 --root 3b6a27bcceb6a42d62a3a8d02a6f0d73653215771de243a63ac048a18b59da29 --by Ada --reason \"restored from the backup of Monday\"",
+        )],
+    ),
+    ("journal-show", &[("EXAMPLES", "trstctl-signer journal show --keystore /var/lib/trstctl/keys | tail")]),
 ];
 
 /// Every page: its file and its text.
@@ -157,11 +189,12 @@ fn main_page() -> String {
         ("HARDENING", HARDENING),
         ("MEMORY FOR KEYS", MEMORY),
         ("EXIT STATUS", EXIT_STATUS),
-        ("FILES", FILES),
-        ("EXAMPLES", EXAMPLES),
     ] {
         write_section(&mut out, heading, text);
     }
+    write_environment(&mut out, &Cli::command());
+    write_section(&mut out, "FILES", FILES);
+    write_section(&mut out, "EXAMPLES", EXAMPLES);
     String::from_utf8(out).unwrap()
 }
 
@@ -177,9 +210,20 @@ fn page(name: &str, command: &Command) -> String {
         man.render_subcommands_section(&mut out).unwrap();
     }
     let own = SECTIONS.iter().filter(|(of, _)| format!("trstctl-signer-{of}") == name);
-    for (heading, text) in own.flat_map(|(_, sections)| *sections) {
+    let (examples, own): (Vec<_>, Vec<_>) =
+        own.flat_map(|(_, sections)| *sections).partition(|(heading, _)| *heading == "EXAMPLES");
+    for (heading, text) in own {
         write_section(&mut out, heading, text);
     }
+    if !has_commands {
+        write_section(&mut out, "EXIT STATUS", EXIT_STATUS_OF_COMMANDS);
+        write_environment(&mut out, command);
+        write_section(&mut out, "FILES", FILES);
+    }
+    for (heading, text) in examples {
+        write_section(&mut out, heading, text);
+    }
+    write_section(&mut out, "SEE ALSO", "trstctl-signer(1), trstctl-dr-keys(1)");
     String::from_utf8(out).unwrap()
 }
 
@@ -188,6 +232,32 @@ fn write_section(out: &mut Vec<u8>, heading: &str, text: &str) {
     roff.control("SH", [heading]);
     roff.text([roman(text)]);
     roff.to_writer(out).unwrap();
+}
+
+/// The variables that stand for arguments which are left out.
+fn write_environment(out: &mut Vec<u8>, command: &Command) {
+    let mut roff = Roff::default();
+    roff.control("SH", ["ENVIRONMENT"]);
+    for argument in command.get_arguments() {
+        let (Some(variable), Some(long)) = (argument.get_env(), argument.get_long()) else { continue };
+        roff.control("TP", []);
+        roff.text([bold(variable.to_str().unwrap())]);
+        roff.text([roman(format!("Stands for --{long} where that is left out."))]);
+    }
+    roff.to_writer(out).unwrap();
+}
+
+#[test]
+fn every_page_of_a_command_has_what_its_reader_looks_for() {
+    for (file, text) in pages() {
+        if text.contains(".SH SUBCOMMANDS") && file != "trstctl-signer.1" {
+            continue;
+        }
+        for heading in ["\"EXIT STATUS\"", "ENVIRONMENT", "FILES", "EXAMPLES"] {
+            assert!(text.contains(&format!("\n.SH {heading}\n")), "{file} has no {heading}");
+        }
+        assert!(text.contains("\\fBTRSTCTL_SIGNER_KEYSTORE\\fR"), "{file}");
+    }
 }
 
 #[test]
