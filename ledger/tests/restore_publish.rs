@@ -7,16 +7,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use restore_support::*;
 use serde_json::json;
+use trstctl_formats::Class;
 use trstctl_formats::backup::Allow;
-use trstctl_formats::{Class, StoreTime, StoredMessage};
 use trstctl_ledger::restore::{Numbering, TargetState};
 
 const DAY_NS: u64 = 24 * 60 * 60 * 1_000_000_000;
-
-/// Everything but the store time.
-fn without_times(messages: &[StoredMessage]) -> Vec<StoredMessage> {
-    messages.iter().map(|message| StoredMessage { stored_at: StoreTime(0), ..message.clone() }).collect()
-}
 
 async fn assert_is_the_log(url: &str) {
     let config = info(url).await["config"].clone();
@@ -81,8 +76,12 @@ async fn gaps_are_refused_unless_new_sequences_are_accepted() {
         for (found, expected) in found.iter().zip(&expected) {
             assert_eq!((&found.subject, &found.payload), (&expected.subject, &expected.payload));
         }
-        let again = restore(&server.url(), &expected, 305, publishing(Allow::Yes)).await.unwrap();
-        assert_eq!(again.found, TargetState::Equal);
+        let again = restore_of(&server.url(), source(&expected, 305), publishing(Allow::Yes)).await;
+        assert_eq!(again.plan().await.unwrap(), TargetState::Equal);
+        let earlier = again.written_earlier().await.unwrap();
+        assert_eq!(earlier.expected(), written.expected());
+        assert_eq!((earlier.messages, earlier.messages_before), (0, expected.len() as u64));
+        assert_eq!((earlier.numbering, earlier.expectations_left_out), (Numbering::New, 3));
     }
 }
 
@@ -203,10 +202,13 @@ async fn a_publish_that_was_not_read_back_is_taken_up() {
     for server in servers() {
         let expected = messages(1..=500);
         let first = restore_of(&server.url(), source(&expected, 500), publishing(Allow::No)).await;
-        first.write(&first.plan().await.unwrap(), never()).await.unwrap();
-        let done = restore(&server.url(), &expected, 500, publishing(Allow::No)).await.unwrap();
+        let written = first.write(&first.plan().await.unwrap(), never()).await.unwrap();
+        let again = restore_of(&server.url(), source(&expected, 500), publishing(Allow::No)).await;
+        assert_eq!(again.written_earlier().await.unwrap().expected(), written.expected());
+        let done = run(&again).await.unwrap();
         assert_eq!(done.found, TargetState::EqualUnverified);
-        assert!(!done.proven.unwrap().exact);
+        let proven = done.proven.unwrap();
+        assert_eq!((proven.exact, &proven.live), (false, written.expected()));
         assert_is_the_log(&server.url()).await;
     }
 }

@@ -39,18 +39,18 @@ impl Plan {
     }
 }
 
-/// Rates for estimates, per second, cautious: seen on two shared cores, halved (docs/benchmarks.md).
+/// Rates for estimates, per second, cautious: half of what docs/benchmarks.md has of two shared cores.
 pub mod rates {
     /// Events backed up.
-    pub const BACKUP_EVENTS: u64 = 100_000;
+    pub const BACKUP_EVENTS: u64 = 80_000;
     /// Events restored by archive.
-    pub const ARCHIVE_EVENTS: u64 = 100_000;
+    pub const ARCHIVE_EVENTS: u64 = 45_000;
     /// Events restored by publishing.
-    pub const PUBLISH_EVENTS: u64 = 45_000;
+    pub const PUBLISH_EVENTS: u64 = 23_000;
     /// Events read back.
-    pub const READ_BACK_EVENTS: u64 = 200_000;
+    pub const READ_BACK_EVENTS: u64 = 90_000;
     /// Events folded and written into the read model.
-    pub const REBUILD_EVENTS: u64 = 60_000;
+    pub const REBUILD_EVENTS: u64 = 30_000;
 
     /// Milliseconds for `count` at `rate` a second.
     pub fn estimate_ms(count: u64, rate: u64) -> Option<u64> {

@@ -59,7 +59,6 @@ pub struct Prepared {
     log: JetStreamLog,
     database: Option<Checked>,
     nats_version: String,
-    method: Method,
     phases: Phases,
 }
 
@@ -166,9 +165,9 @@ pub async fn prepare(
         Some(database) => Some(database.check().await?),
         None => None,
     };
-    let plan = plan(&summary, restore.content(), &state, &options, database.as_ref());
-    let method = options.method;
-    Ok(Prepared { plan, summary, state, restore, log, database, nats_version, method, phases })
+    let target = Target { content: restore.content(), state: &state, numbering: restore.numbering()? };
+    let plan = plan(&summary, &target, &options, database.as_ref());
+    Ok(Prepared { plan, summary, state, restore, log, database, nats_version, phases })
 }
 
 fn ledger_options(options: &RestoreOptions, progress: &Arc<dyn Progress>) -> ledger::RestoreOptions {
@@ -182,30 +181,49 @@ fn ledger_options(options: &RestoreOptions, progress: &Arc<dyn Progress>) -> led
     }
 }
 
+/// What the plan is about: the part of the backup, what stands in its place, and the sequences that it gets.
+struct Target<'a> {
+    content: &'a Content,
+    state: &'a TargetState,
+    numbering: Numbering,
+}
+
+impl Target<'_> {
+    fn sequences(&self) -> String {
+        let Content { first_sequence, last_sequence, records, .. } = self.content;
+        match self.numbering {
+            Numbering::Kept { .. } => format!("sequences {first_sequence} to {last_sequence}, gaps kept"),
+            Numbering::New => {
+                format!("new sequences 1 to {records}, instead of {first_sequence} to {last_sequence}")
+            }
+        }
+    }
+}
+
 fn plan(
     summary: &Summary,
-    content: &Content,
-    state: &TargetState,
+    target: &Target<'_>,
     options: &RestoreOptions,
     database: Option<&Checked>,
 ) -> Plan {
-    let mut plan = Plan { warnings: warnings(summary, options), ..Plan::default() };
-    let range = format!("sequences {} to {}", content.first_sequence, content.last_sequence);
-    let read_back = rates::estimate_ms(content.records, rates::READ_BACK_EVENTS);
-    if *state == TargetState::Equal {
+    let mut plan = Plan { warnings: warnings(summary, target.numbering, options), ..Plan::default() };
+    let records = target.content.records;
+    let read_back = rates::estimate_ms(records, rates::READ_BACK_EVENTS);
+    if *target.state == TargetState::Equal {
+        let sequences = target.sequences();
         plan.reads(
-            format!("the log already holds these {} events ({range}): nothing to write", content.records),
+            format!("the log already holds these {records} events ({sequences}): nothing to write"),
             None,
         );
     } else {
-        write_steps(&mut plan, content, state, options, &range);
+        write_steps(&mut plan, target, options);
         if options.replicas > 1 {
             plan.reads(format!("wait until most of the {} replicas have it", options.replicas), None);
         }
         plan.reads("read the live log back and compare its root with the backup's", read_back);
     }
     match database {
-        Some(database) => database.plan(&mut plan, content.records),
+        Some(database) => database.plan(&mut plan, records),
         None => plan
             .warnings
             .push("PostgreSQL is not contacted: run trstctl-dr rebuild before any server starts".into()),
@@ -213,34 +231,25 @@ fn plan(
     plan
 }
 
-fn write_steps(
-    plan: &mut Plan,
-    content: &Content,
-    state: &TargetState,
-    options: &RestoreOptions,
-    range: &str,
-) {
-    match state {
-        TargetState::NeverWritten => plan.writes(
-            "nats",
-            format!("delete the empty stream {}, which was never written", options.stream),
-            None,
-        ),
-        TargetState::Broken(difference) => {
-            plan.writes(
-                "nats",
-                format!("delete what an earlier restore of this backup left ({difference})"),
+fn write_steps(plan: &mut Plan, target: &Target<'_>, options: &RestoreOptions) {
+    let delete = |plan: &mut Plan, what: String| plan.writes("nats", format!("delete {what}"), None);
+    let of_earlier = "what an earlier restore of this backup left";
+    let mut missing = target.content.records;
+    match target.state {
+        TargetState::Empty | TargetState::Equal => {}
+        TargetState::NeverWritten => {
+            delete(plan, format!("the empty stream {}, which was never written", options.stream));
+        }
+        TargetState::Broken(difference) => delete(plan, format!("{of_earlier} ({difference})")),
+        TargetState::Leaderless => delete(plan, format!("{of_earlier}: no server can lead it any more")),
+        TargetState::Unfinished { records } if options.method == Method::Publish && *records > 0 => {
+            plan.reads(
+                format!("an earlier restore of this backup has written {records} events: go on after them"),
                 None,
             );
+            missing -= records;
         }
-        TargetState::Leaderless => {
-            plan.writes(
-                "nats",
-                "delete what an earlier restore of this backup left: no server can lead it any more"
-                    .to_owned(),
-                None,
-            );
-        }
+        TargetState::Unfinished { records } => delete(plan, format!("{of_earlier} ({records} events)")),
         TargetState::EqualUnverified => {
             plan.reads(
                 "an earlier restore of this backup has written all of it: only the proof is missing",
@@ -248,17 +257,16 @@ fn write_steps(
             );
             return;
         }
-        _ => {}
     }
     let (way, rate) = match options.method {
         Method::Archive => ("as one archive", rates::ARCHIVE_EVENTS),
         Method::Publish => ("by publishing", rates::PUBLISH_EVENTS),
     };
-    let what = format!("write {} events ({range}, gaps kept) into {} {way}", content.records, options.stream);
-    plan.writes("nats", what, rates::estimate_ms(content.records, rate));
+    let what = format!("write {missing} events ({}) into {} {way}", target.sequences(), options.stream);
+    plan.writes("nats", what, rates::estimate_ms(missing, rate));
 }
 
-fn warnings(summary: &Summary, options: &RestoreOptions) -> Vec<String> {
+fn warnings(summary: &Summary, numbering: Numbering, options: &RestoreOptions) -> Vec<String> {
     let mut warnings = Vec::new();
     if summary.header.version == FormatVersion::V1 {
         warnings.push("version 1 keeps no sequences, subjects or store times: they are made anew".to_owned());
@@ -266,6 +274,13 @@ fn warnings(summary: &Summary, options: &RestoreOptions) -> Vec<String> {
     if options.method == Method::Publish {
         warnings
             .push("publishing keeps no store times; the restored log is not bit for bit the same".to_owned());
+    }
+    if numbering == Numbering::New {
+        warnings.push(
+            "every event gets a new sequence: what refers to a sequence of the lost log refers to another event, \
+             and Nats-Expected-* header lines, which name old ones, are left out"
+                .to_owned(),
+        );
     }
     if !summary.authenticated {
         warnings.push(
@@ -317,21 +332,21 @@ impl Prepared {
         }
     }
 
-    async fn finish(mut self, written: Option<Written>) -> Result<RestoreReport, Failure> {
-        let proof = self.prove(written.as_ref()).await?;
+    async fn finish(mut self, written: Written) -> Result<RestoreReport, Failure> {
+        let proof = self.prove(&written).await?;
         let rebuild = match self.database.take() {
             Some(database) => {
                 Some(rebuild::migrate_and_rebuild(&self.log, database, &mut self.phases).await?)
             }
             None => None,
         };
-        let renumbered = written.as_ref().is_some_and(|written| written.numbering == Numbering::New);
+        let renumbered = written.numbering == Numbering::New;
         Ok(RestoreReport {
             sequences_are_new: renumbered || self.summary.header.version == FormatVersion::V1,
-            expectations_left_out: written.map_or(0, |written| written.expectations_left_out),
-            exact: proof.as_ref().map_or(self.method == Method::Archive, |proof| proof.exact),
+            expectations_left_out: written.expectations_left_out,
+            exact: written.is_exact(),
             log: if proof.is_some() { LogOutcome::Restored } else { LogOutcome::Recognised },
-            live: proof.map_or_else(|| self.restore.content().clone(), |proof| proof.live),
+            live: proof.map_or_else(|| written.expected().clone(), |proof| proof.live),
             summary: self.summary,
             rebuild,
             nats_version: self.nats_version,
@@ -340,19 +355,19 @@ impl Prepared {
         })
     }
 
-    /// Writes what is missing; `None` when all of it is there.
-    async fn write(&mut self, stop: impl Future<Output = ()> + Send) -> Result<Option<Written>, Failure> {
+    /// Writes what is missing, or says what an earlier run has written.
+    async fn write(&mut self, stop: impl Future<Output = ()> + Send) -> Result<Written, Failure> {
         if matches!(self.state, TargetState::Equal | TargetState::EqualUnverified) {
-            return Ok(None);
+            return self.restore.written_earlier().await;
         }
         let running = self.phases.begin("write the log", Some(self.restore.content().records), Unit::Events);
         let written = self.restore.write(&self.state, stop).await?;
         running.end(written.messages);
-        Ok(Some(written))
+        Ok(written)
     }
 
     /// Reads the log back and takes its mark away; `None` for a log without a mark, which the plan has compared already.
-    async fn prove(&mut self, written: Option<&Written>) -> Result<Option<Proven>, Failure> {
+    async fn prove(&mut self, written: &Written) -> Result<Option<Proven>, Failure> {
         if self.state == TargetState::Equal {
             return Ok(None);
         }
@@ -363,12 +378,70 @@ impl Prepared {
             running.end(records);
         }
         let running = self.phases.begin("read back, compare", Some(records), Unit::Events);
-        let proven = match written {
-            Some(written) => self.restore.read_back(written).await?,
-            None => self.restore.read_back_earlier().await?,
-        };
+        let proven = self.restore.read_back(written).await?;
         self.restore.accept(&proven).await?;
         running.end(proven.live.records);
         Ok(Some(proven))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use trstctl_formats::Digest;
+
+    use super::*;
+
+    fn options(method: Method) -> RestoreOptions {
+        RestoreOptions {
+            file: PathBuf::new(),
+            cut: Cut::All,
+            method,
+            new_sequences: Allow::No,
+            stream: "LOG".to_owned(),
+            replicas: 1,
+            deployment_id: None,
+            from_deployment: None,
+            now: StoreTime(0),
+            database: None,
+        }
+    }
+
+    /// What the plan says of writing a log of 90 events in sequences 1 to 100.
+    fn written(state: &TargetState, method: Method, numbering: Numbering) -> Vec<String> {
+        let content = Content {
+            records: 90,
+            first_sequence: 1,
+            last_sequence: 100,
+            gaps: vec![(11, 20)],
+            merkle_root: Digest([0; 32]),
+        };
+        let mut plan = Plan::default();
+        write_steps(&mut plan, &Target { content: &content, state, numbering }, &options(method));
+        plan.steps.into_iter().map(|step| step.what).collect()
+    }
+
+    #[test]
+    fn plan_says_what_becomes_of_an_earlier_runs_work() {
+        let kept = Numbering::Kept { first: 1 };
+        let left = TargetState::Unfinished { records: 30 };
+        assert_eq!(
+            written(&left, Method::Archive, kept),
+            [
+                "delete what an earlier restore of this backup left (30 events)",
+                "write 90 events (sequences 1 to 100, gaps kept) into LOG as one archive"
+            ]
+        );
+        assert_eq!(
+            written(&left, Method::Publish, Numbering::New),
+            [
+                "an earlier restore of this backup has written 30 events: go on after them",
+                "write 60 events (new sequences 1 to 90, instead of 1 to 100) into LOG by publishing"
+            ]
+        );
+        assert_eq!(written(&TargetState::Empty, Method::Archive, kept).len(), 1);
+        assert_eq!(
+            written(&TargetState::EqualUnverified, Method::Archive, kept),
+            ["an earlier restore of this backup has written all of it: only the proof is missing"]
+        );
     }
 }

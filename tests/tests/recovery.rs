@@ -111,6 +111,8 @@ fn restore_until_an_instant_stops_before_the_first_event_after_it() {
     site.dr(&["backup", "--new-history", "back to before the mistake", "--output", "b.jsonl"]).succeed();
     let kept = records(&site.path("b.jsonl"));
     assert_eq!(kept, lines[..kept.len()]);
+    // The cut is the sequence before the first event after the instant: a gap there is kept up to it.
     let next: Value = serde_json::from_str(&lines[kept.len()]).unwrap();
+    assert_eq!(trailer(&site.path("b.jsonl"))["last_sequence"], next["seq"].as_u64().unwrap() - 1);
     assert!(next["stored_at"].as_str().unwrap() > instant, "{next} {report}");
 }

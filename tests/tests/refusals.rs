@@ -160,12 +160,22 @@ fn gaps_are_published_only_as_new_sequences_that_are_accepted_and_told() {
     let refused = site.dr(&publish).fail(8, "refused");
     assert!(refused.stderr.contains("--accept-new-sequences"), "{}", refused.stderr);
     site.dr(&["backup", "--output", "b.jsonl"]).fail(8, "no_stream");
-    let told = site.dr(&[&publish[..], &["--accept-new-sequences"]].concat()).fail(1, "findings");
+    let accepted = [&publish[..], &["--accept-new-sequences"]].concat();
+    let records = records(&site.path("a.jsonl")).len();
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let plan = words(&site.dr(&[&accepted[..], &["--plan"]].concat()).succeed().stdout);
+    assert!(plan.contains(&format!("(new sequences 1 to {records}, instead of 3 to 300)")), "{plan}");
+    let told = site.dr(&accepted).fail(1, "findings");
     assert!(told.stdout.contains("NO: see the notes"), "{}", told.stdout);
-    let words = told.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
-    for lost in ["store time", "sequence"] {
-        assert!(words.contains(lost), "{lost}: {words}");
+    for note in ["publishing keeps no store times", "every event gets a new sequence"] {
+        assert!(words(&told.stdout).contains(note), "{note}: {}", told.stdout);
     }
+    assert!(words(&told.stderr).contains("not the same store times or sequences"), "{}", told.stderr);
+    // Run again, it says the same of the log that it finds.
+    let again = site.dr(&[&accepted[..], &["--json"]].concat()).json();
+    assert_eq!((&again["log"], &again["sequences_are_new"]), (&"recognised".into(), &true.into()), "{again}");
+    assert_eq!((&again["first_sequence"], &again["last_sequence"]), (&1.into(), &records.into()), "{again}");
+    assert!(told.stdout.contains(again["merkle_root"].as_str().unwrap()), "{} {again}", told.stdout);
 }
 
 #[test]

@@ -146,6 +146,13 @@ fn failure(report: &RestoreReport) -> Option<Failure> {
     }
     let mut message =
         "the log was restored by publishing: it holds the same events, not the same store times".to_owned();
+    if report.sequences_are_new {
+        message.push_str(" or sequences");
+    }
+    if report.expectations_left_out > 0 {
+        let lines = text::plural(report.expectations_left_out, "Nats-Expected-* header line");
+        message.push_str(&format!("; {lines} left out, for old sequences"));
+    }
     if let Some(found) = found {
         message.push_str(&format!("; {found}"));
     }

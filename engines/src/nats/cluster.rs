@@ -59,6 +59,17 @@ impl NatsCluster {
         &mut self.members[index]
     }
 
+    /// Kills all members (SIGKILL) before one starts again: then they hold what is on their disks, and nothing else.
+    ///
+    /// # Errors
+    /// As [`NatsCluster::start`].
+    pub fn restart_killed(&mut self) -> Result<(), EngineError> {
+        self.members.iter_mut().for_each(NatsServer::kill_9);
+        self.members.iter_mut().for_each(NatsServer::pause);
+        self.members.iter_mut().try_for_each(NatsServer::launch)?;
+        self.wait_ready()
+    }
+
     /// The members' addresses, separated by commas.
     pub fn url(&self) -> String {
         self.members.iter().map(NatsServer::url).collect::<Vec<_>>().join(",")

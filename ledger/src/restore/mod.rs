@@ -38,6 +38,7 @@ pub use target::TargetState;
 use crate::log::{JetStreamLog, StreamConfig};
 use crate::wire::Connection;
 use place::Place;
+use publish::Published;
 use server::Server;
 use stop::Stop;
 
@@ -126,6 +127,30 @@ pub struct Written {
     /// What the live log must hold now, under `lines`.
     expected: Content,
     lines: Lines,
+}
+
+impl Written {
+    /// What the live log must hold now: under other lines than the backup's, and perhaps other sequences, after publishing.
+    pub fn expected(&self) -> &Content {
+        &self.expected
+    }
+
+    /// The log is to be the same bit for bit; not after publishing.
+    pub fn is_exact(&self) -> bool {
+        self.lines == Lines::Exact
+    }
+
+    fn by_publishing(published: Published, numbering: Numbering, messages_before: u64) -> Self {
+        Self {
+            arrived: None,
+            messages: published.content.records - messages_before,
+            messages_before,
+            numbering,
+            expectations_left_out: published.expectations_left_out,
+            expected: published.content,
+            lines: numbering.lines(),
+        }
+    }
 }
 
 /// The live log holds what was verified: only [`Restore::read_back`] says so.
@@ -226,23 +251,17 @@ impl<S: Read + Seek + Send + 'static> Restore<S> {
         Err(read_back::name_difference(log, source, written.lines, &live, expected).await)
     }
 
-    /// Proves a log that [`Restore::plan`] found written but unverified.
+    /// What an earlier run has written, where [`Restore::plan`] found all of it: what the live log must hold, and how.
     ///
     /// # Errors
-    /// As [`Restore::read_back`].
-    pub async fn read_back_earlier(&self) -> Result<Proven, Failure> {
-        let lines = self.lines()?;
-        let arrived = (self.options.method == Method::Archive).then(Instant::now);
-        let content = self.source.content();
-        let live = read_back::read_live(&self.log, lines, &self.options.progress).await?;
-        if lines != Lines::Exact {
-            // The root of other lines is known only to the run that published; the plan compared the messages.
-            return Ok(Proven { live, exact: false, arrived });
+    /// What reading the backup gives.
+    pub async fn written_earlier(&self) -> Result<Written, Failure> {
+        if self.options.method == Method::Archive {
+            return Ok(self.written(0));
         }
-        if read_back::is_same(&live, content, lines) {
-            return Ok(Proven { live, exact: true, arrived });
-        }
-        Err(read_back::name_difference(&self.log, &self.source, lines, &live, content).await)
+        let numbering = self.numbering()?;
+        let published = publish::folded(&self.source, numbering).await?;
+        Ok(Written::by_publishing(published, numbering, self.content().records))
     }
 
     /// Takes the mark away, and gives the stream its lasting duplicate window: from now on it is the log. Replicas must
@@ -257,7 +276,22 @@ impl<S: Read + Seek + Send + 'static> Restore<S> {
         self.place().clear_mark(&proof.live).await
     }
 
-    /// What a restore makes.
+    /// The sequences that the restored log has, or has already.
+    ///
+    /// # Errors
+    /// `refused` when publishing cannot keep them and nobody has accepted new ones.
+    pub fn numbering(&self) -> Result<Numbering, Failure> {
+        let content = self.content();
+        match self.options.method {
+            Method::Archive => Ok(Numbering::Kept { first: content.first_sequence }),
+            Method::Publish => {
+                let version = self.server.connection.server().version;
+                Numbering::decide(content, version, self.options.new_sequences)
+            }
+        }
+    }
+
+    /// What a restore makes, in the backup's sequences.
     pub fn content(&self) -> &Content {
         self.source.content()
     }
@@ -325,24 +359,11 @@ impl<S: Read + Seek + Send + 'static> Restore<S> {
         let progress = &self.options.progress;
         let publishing = publish::publish(&connection, &self.source, numbering, messages_before, progress);
         let published = stop.interrupts(publishing).await?;
-        Ok(Written {
-            arrived: None,
-            messages: published.content.records - messages_before,
-            messages_before,
-            numbering,
-            expectations_left_out: published.expectations_left_out,
-            expected: published.content,
-            lines: numbering.lines(),
-        })
+        Ok(Written::by_publishing(published, numbering, messages_before))
     }
 
     fn place(&self) -> Place<'_> {
         Place { server: &self.server, options: &self.options, content: self.source.content() }
-    }
-
-    fn numbering(&self) -> Result<Numbering, Failure> {
-        let version = self.server.connection.server().version;
-        Numbering::decide(self.source.content(), version, self.options.new_sequences)
     }
 
     fn lines(&self) -> Result<Lines, Failure> {

@@ -120,32 +120,72 @@ pub(super) async fn publish<S: Read + Seek + Send + 'static>(
     pass.end().await
 }
 
+/// What publishing the whole of it makes; nothing is published.
+pub(super) async fn folded<S: Read + Seek + Send + 'static>(
+    source: &Source<S>,
+    numbering: Numbering,
+) -> Result<Published, Failure> {
+    pass(source, numbering, None).end().await
+}
+
 /// The messages as they are to be published, and what they fold to.
 fn prepared<S: Read + Seek + Send + 'static>(
     source: &Source<S>,
     numbering: Numbering,
 ) -> (mpsc::Receiver<Vec<StoredMessage>>, Pass<Published>) {
     let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
+    let batches = Batches { sender, batch: Vec::new(), len_bytes: 0 };
+    (receiver, pass(source, numbering, Some(batches)))
+}
+
+fn pass<S: Read + Seek + Send + 'static>(
+    source: &Source<S>,
+    numbering: Numbering,
+    mut batches: Option<Batches>,
+) -> Pass<Published> {
     let last = source.content().last_sequence;
-    let pass = source.pass(move |messages| {
+    source.pass(move |messages| {
         let mut fold = ContentFold::new(numbering.lines(), numbering.first());
-        let (mut batch, mut len_bytes, mut expectations_left_out) = (Vec::new(), 0, 0);
+        let mut expectations_left_out = 0;
         while let Some(mut message) = messages.next()? {
             if numbering == Numbering::New {
                 expectations_left_out += strip(&mut message);
             }
             fold.append(&message);
-            len_bytes += message.len_bytes();
-            batch.push(message);
-            if len_bytes >= BATCH_BYTES || batch.len() >= BATCH_MESSAGES {
-                send(&sender, std::mem::take(&mut batch))?;
-                len_bytes = 0;
+            if let Some(batches) = &mut batches {
+                batches.add(message)?;
             }
         }
-        send(&sender, batch)?;
+        if let Some(batches) = &mut batches {
+            batches.send()?;
+        }
         Ok(Published { content: fold.finish(last), expectations_left_out })
-    });
-    (receiver, pass)
+    })
+}
+
+/// Messages on their way to the publisher.
+struct Batches {
+    sender: mpsc::Sender<Vec<StoredMessage>>,
+    batch: Vec<StoredMessage>,
+    len_bytes: usize,
+}
+
+impl Batches {
+    fn add(&mut self, message: StoredMessage) -> Result<(), Failure> {
+        self.len_bytes += message.len_bytes();
+        self.batch.push(message);
+        if self.len_bytes >= BATCH_BYTES || self.batch.len() >= BATCH_MESSAGES {
+            return self.send();
+        }
+        Ok(())
+    }
+
+    fn send(&mut self) -> Result<(), Failure> {
+        self.len_bytes = 0;
+        let stopped =
+            |_| Failure::new(Class::Interrupted, "publishing has stopped", "Run the same command again.");
+        self.sender.blocking_send(std::mem::take(&mut self.batch)).map_err(stopped)
+    }
 }
 
 fn strip(message: &mut StoredMessage) -> u64 {
@@ -154,12 +194,6 @@ fn strip(message: &mut StoredMessage) -> u64 {
         message.headers = Bytes::from(stripped.headers);
     }
     stripped.lines
-}
-
-fn send(sender: &mpsc::Sender<Vec<StoredMessage>>, batch: Vec<StoredMessage>) -> Result<(), Failure> {
-    let stopped =
-        |_| Failure::new(Class::Interrupted, "publishing has stopped", "Run the same command again.");
-    sender.blocking_send(batch).map_err(stopped)
 }
 
 #[cfg(test)]

@@ -149,7 +149,11 @@ pub async fn run<S: Read + Seek + Send + 'static>(restore: &Restore<S>) -> Resul
     let found = restore.plan().await?;
     let (written, proven) = match &found {
         TargetState::Equal => (None, None),
-        TargetState::EqualUnverified => (None, Some(restore.read_back_earlier().await?)),
+        TargetState::EqualUnverified => {
+            let written = restore.written_earlier().await?;
+            let proven = restore.read_back(&written).await?;
+            (Some(written), Some(proven))
+        }
         other => {
             let written = restore.write(other, never()).await?;
             let proven = restore.read_back(&written).await?;
@@ -232,6 +236,11 @@ pub async fn publish(url: &str, subject: &str, headers: &str, payload: &[u8]) ->
     let connection = connect(url).await;
     let answer = connection.request_with_headers(subject, headers.as_bytes(), payload, ANSWER).await;
     serde_json::from_slice(answer.expect("the stream answers").payload()).expect("an acknowledgement")
+}
+
+/// Everything but the store time.
+pub fn without_times(messages: &[StoredMessage]) -> Vec<StoredMessage> {
+    messages.iter().map(|message| StoredMessage { stored_at: StoreTime(0), ..message.clone() }).collect()
 }
 
 pub fn assert_same(found: &[StoredMessage], expected: &[StoredMessage]) {

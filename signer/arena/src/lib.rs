@@ -4,7 +4,7 @@
 //! [`SecretBytes`] are for secrets of ours. What is given back is overwritten first. When the region is full, an allocation
 //! fails, and the library answers an error: nothing of it ever lies in ordinary memory instead.
 //!
-//! All unsafe code of this project is in this crate: `region` maps, `library` is called from C, `secret_bytes` lends slices. Which bytes
+//! All unsafe code of the signer is in this crate: `region` maps, `library` is called from C, `secret_bytes` lends slices. Which bytes
 //! are whose is decided in `blocks`, by numbers alone.
 
 mod blocks;
