@@ -22,7 +22,7 @@ test: setup ## All tests, on real engines.
 	$(CARGO) test --workspace --locked --no-fail-fast
 
 torture: setup ## The same in their whole form: an hour or more. TRSTCTL_SEED=n repeats what chance decided.
-	TRSTCTL_TORTURE=1 $(CARGO) test --workspace --locked -- --nocapture
+	TRSTCTL_TORTURE=1 $(CARGO) test --workspace --locked --no-fail-fast -- --nocapture
 
 fuzz: SECONDS = 60
 fuzz: ## Each reader of untrusted bytes over mutations of its corpus, SECONDS long each; TARGET=header for one, JOBS at once.

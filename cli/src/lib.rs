@@ -4,6 +4,7 @@
 //! answers an `Outcome`, and only `outcome` prints it: text or one JSON object, and the exit code; `report` makes an HTML
 //! page of that object.
 
+mod address_space;
 pub mod args;
 mod commands;
 mod connections;
@@ -35,6 +36,7 @@ pub fn command() -> clap::Command {
 pub fn main() -> ExitCode {
     let started = Instant::now();
     let arguments: Vec<OsString> = std::env::args_os().collect();
+    address_space::start_with_one_reserve(&arguments);
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(error) => return usage(&error, &arguments, started),

@@ -14,6 +14,8 @@ use crate::report::ReportFile;
 pub struct Outcome {
     /// Text for standard output, without the error.
     pub text: String,
+    /// The last line of standard output, behind that of a report: what must be done next.
+    pub next: &'static str,
     /// The result's own keys in the JSON object.
     pub result: Map<String, Value>,
     /// Why the exit code is not 0. The result stands beside it where there is one.
@@ -31,7 +33,7 @@ impl Outcome {
     /// A success with this text and these keys (a JSON object).
     pub fn new(text: impl Into<String>, result: Value) -> Self {
         let Value::Object(result) = result else { unreachable!("results are objects") };
-        Self { text: text.into(), result, error: None }
+        Self { text: text.into(), result, ..Self::default() }
     }
 
     /// A failure without a result.
@@ -70,7 +72,11 @@ impl Outcome {
         if let Some(error) = &self.error {
             tell(&words(error));
         }
-        let output = if shape.json { format!("{:#}\n", self.to_json(command, elapsed)) } else { self.text };
+        let output = if shape.json {
+            format!("{:#}\n", self.to_json(command, elapsed))
+        } else {
+            self.text + self.next
+        };
         match print(&output) {
             Err(error) if code == 0 => {
                 let failure = unprintable(&error);

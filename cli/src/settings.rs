@@ -98,6 +98,9 @@ const OF_OTHERS: &[&str] = &[
     "TRSTCTL_HA_SNAPSHOT_INTERVAL",
 ];
 
+/// Largest configuration file.
+const MOST_BYTES: u64 = 1 << 20;
+
 /// The settings in force. Values may hold user information: never print them whole.
 pub struct Settings {
     values: BTreeMap<&'static str, String>,
@@ -184,6 +187,11 @@ fn read_file(path: &Path) -> Result<Vec<(&'static str, String)>, Failure> {
         )
         .in_file(&name)
     };
+    let metadata = path.metadata().map_err(|error| refuse(error.to_string()))?;
+    // A pipe would be waited for, and a device read without end.
+    if !metadata.is_file() || metadata.len() > MOST_BYTES {
+        return Err(refuse(format!("it is no regular file of at most {MOST_BYTES} bytes")));
+    }
     let text = std::fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
     // A parse error of the library quotes the line, which may hold a password: only its place is told.
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {

@@ -9,9 +9,13 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::program::Run;
+use crate::scale::cases;
 
-/// No run of a test takes longer, on a machine however loaded.
-const DEADLINE: Duration = Duration::from_secs(180);
+/// No run of a test takes longer, on a machine however loaded; whole forms verify bombs of 16 GiB.
+fn deadline() -> Duration {
+    Duration::from_secs(cases(180, 3_600))
+}
+
 const POLL: Duration = Duration::from_millis(1);
 
 /// A process whose output is read as it comes.
@@ -48,13 +52,13 @@ impl Running {
 
     /// Waits until a line of standard error begins so; false when the program ended before it did.
     pub fn wait_for_line(&self, beginning: &str) -> bool {
-        let start = Instant::now();
+        let (start, deadline) = (Instant::now(), deadline());
         loop {
-            match self.lines.recv_timeout(DEADLINE.saturating_sub(start.elapsed())) {
+            match self.lines.recv_timeout(deadline.saturating_sub(start.elapsed())) {
                 Ok(line) if line.starts_with(beginning) => return true,
                 Ok(_) => {}
                 Err(RecvTimeoutError::Disconnected) => return false,
-                Err(RecvTimeoutError::Timeout) => panic!("no {beginning:?} within {DEADLINE:?}"),
+                Err(RecvTimeoutError::Timeout) => panic!("no {beginning:?} within {deadline:?}"),
             }
         }
     }
@@ -89,11 +93,11 @@ impl Running {
     /// The same, with the most memory that it was seen to have resident, in bytes.
     pub fn end_measured(mut self) -> (Run, u64) {
         drop(self.stdin.take());
-        let start = Instant::now();
+        let (start, deadline) = (Instant::now(), deadline());
         while !self.has_ended() {
-            if start.elapsed() > DEADLINE {
+            if start.elapsed() > deadline {
                 let _ = self.child.kill();
-                panic!("still running after {DEADLINE:?}: {}", self.stderr.join().unwrap_or_default());
+                panic!("still running after {deadline:?}: {}", self.stderr.join().unwrap_or_default());
             }
             pause();
         }

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 
+use trstctl_ledger::history::History;
 use trstctl_tests::{Run, Site, program};
 
 fn migrations() -> &'static Path {
@@ -57,6 +58,12 @@ fn live_catalog_that_lacks_or_adds_a_table_is_found() {
     let empty = site.dr(&audit);
     assert_eq!(empty.code, Some(1), "{}", empty.stderr);
     assert!(!empty.json()["findings"].as_array().unwrap().is_empty());
+    site.seed(History::new(61, 50));
+    site.dr(&["rebuild"]).succeed();
+    assert!(!site.dr(&audit).stdout.contains("of_somebody"));
+    site.sql("CREATE TABLE public.of_somebody (id bigint)");
+    let added = site.dr(&audit).fail(1, "findings");
+    assert!(added.stdout.contains("of_somebody"), "{}", added.stdout);
 }
 
 #[test]

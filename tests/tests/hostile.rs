@@ -1,10 +1,11 @@
 //! Files that mean harm, or change while they are read: the right class and code, in bounded memory, the target untouched.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
@@ -292,4 +293,21 @@ fn file_that_grows_or_shrinks_while_it_is_verified_gets_a_verdict_and_no_acciden
         let run = run.end();
         assert!(matches!(run.code, Some(0 | 4)), "{:?} {}", run.code, run.stderr);
     }
+}
+
+#[test]
+fn pipe_in_place_of_settings_or_migrations_is_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("0001-pipe.sql");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let refused = |arguments: &[&OsStr]| Running::start(program().args(arguments)).end().fail(2, "usage");
+    refused(&["--config".as_ref(), pipe.as_ref(), "verify".as_ref(), "absent".as_ref()]);
+    refused(&["--config".as_ref(), "/dev/zero".as_ref(), "verify".as_ref(), "absent".as_ref()]);
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations/manifest.toml");
+    fs::copy(manifest, folder.path().join("manifest.toml")).unwrap();
+    // A folder that leads back to itself is read once.
+    symlink(folder.path(), folder.path().join("again")).unwrap();
+    let audit = ["manifest".as_ref(), "audit".as_ref(), "--migrations".as_ref(), folder.path().as_os_str()];
+    let run = refused(&audit);
+    assert!(run.stderr.contains("0001-pipe.sql"), "{}", run.stderr);
 }

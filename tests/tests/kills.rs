@@ -36,12 +36,13 @@ fn measured<T>(mut work: impl FnMut() -> T) -> (T, Duration) {
     (result, start.elapsed())
 }
 
-/// Starts the command and kills it at this instant of its life.
-fn kill_at(site: &Site, arguments: &[&str], instant: Duration) {
+/// Starts the command and kills it at this instant of its life. Answers whether that is what ended it.
+fn kill_at(site: &Site, arguments: &[&str], instant: Duration) -> bool {
     let mut run = Running::start(&mut site.command(arguments));
     run.run_for(instant);
     let killed = run.kill_9();
     println!("  {} at {instant:?}: {}", arguments[0], if killed { "killed" } else { "had ended" });
+    killed
 }
 
 #[track_caller]
@@ -121,15 +122,15 @@ fn lose(site: &mut Site) {
 #[test]
 fn killed_restore_by_publishing_goes_on_to_the_same_events() {
     let options = HistoryOptions { gaps: Gaps::None, ..HistoryOptions::default() };
-    let (mut site, _) = site_with_backup(History::with_options(14, events(), options));
-    let restore = ["restore", "--method", "publish", "--json", "a.jsonl"];
+    let (mut site, before) = site_with_backup(History::with_options(14, events(), options));
+    let restore = ["restore", "--rebuild", "--method", "publish", "--json", "a.jsonl"];
     let whole = records_without_times(&site.path("a.jsonl"));
     let (report, span) = measured(|| {
-        site.lose_log(NatsOptions::default());
+        lose(&mut site);
         site.dr(&restore).json()
     });
     for (round, instant) in instants("restore --method publish", span, kills()).into_iter().enumerate() {
-        site.lose_log(NatsOptions::default());
+        lose(&mut site);
         kill_at(&site, &restore, instant);
         if round % 2 == 1 {
             site.nats.kill_9();
@@ -139,6 +140,7 @@ fn killed_restore_by_publishing_goes_on_to_the_same_events() {
         assert!(matches!(again.code, Some(0 | 1)), "{}", again.stderr);
         assert_eq!(said_of_the_log(&again.json()), said_of_the_log(&report));
         assert_eq!(said_of_the_log(&site.dr(&restore).json()), said_of_the_log(&report));
+        assert_eq!(site.digests(), before);
         // Other store times are another history.
         site.dr(&["backup", "--force", "--new-history", "published", "--output", "b.jsonl"]).succeed();
         assert_eq!(records_without_times(&site.path("b.jsonl")), whole);

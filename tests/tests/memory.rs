@@ -1,9 +1,14 @@
 //! Memory is bounded whatever the size of file and log, so that the program runs where a container allows it 128 MiB.
 
+use std::fs::File;
+use std::io::copy;
+use std::process::Command;
+
 use tempfile::TempDir;
 use trstctl_engines::NatsOptions;
+use trstctl_formats::container::{Compression, seal};
 use trstctl_ledger::history::History;
-use trstctl_tests::{Running, Site, cases, program, write_wide};
+use trstctl_tests::{Run, Running, Site, binary, cases, program, write_wide};
 
 const MIB: u64 = 1 << 20;
 
@@ -25,6 +30,23 @@ fn verify_of_many_tenants_and_long_lines_takes_at_most_64_mib() {
     run.succeed();
     println!("  {:.1} MiB", peak_bytes as f64 / MIB as f64);
     assert!((MIB..=MOST_BYTES).contains(&peak_bytes), "{peak_bytes} bytes");
+}
+
+#[test]
+fn verify_needs_no_more_where_address_space_is_limited_to_128_mib() {
+    let folder = wide();
+    let compressed = File::create(folder.path().join("wide.jsonl.zst")).unwrap();
+    let mut sealed = seal(compressed, Compression::Zstd, &[]).unwrap();
+    copy(&mut File::open(folder.path().join("wide.jsonl")).unwrap(), &mut sealed).unwrap();
+    sealed.finish().unwrap();
+    let limited = |command: &str| {
+        let mut shell = Command::new("bash");
+        shell.args(["-c", &format!("ulimit -v 131072; {command}")]).env_clear().env("DR", binary());
+        Run::from(shell.current_dir(folder.path()).output().unwrap())
+    };
+    for verify in ["verify wide.jsonl", "verify wide.jsonl.zst", "verify - < wide.jsonl"] {
+        limited(&format!("exec \"$DR\" {verify}")).succeed();
+    }
 }
 
 /// What else a rebuild may have resident, besides the rows that it was allowed.

@@ -184,7 +184,7 @@ fn restore_without_rebuild_does_not_ask_postgresql_and_says_what_must_follow() {
     site.seed(History::new(1, 300));
     site.dr(&["backup", "--output", "a.jsonl"]).succeed();
     site.lose_log(NatsOptions::default());
-    let mut command = site.command(&["restore", "--through", "120", "a.jsonl"]);
+    let mut command = site.command(&["restore", "--through", "120", "--report", "r.html", "a.jsonl"]);
     let done = Run::of(command.env("TRSTCTL_POSTGRES_DSN", "host=127.0.0.1 port=1 user=nobody")).succeed();
     assert_eq!(done.stdout.lines().last(), Some("next: run trstctl-dr rebuild before any server starts"));
     site.dr(&["backup", "--new-history", "a part", "--output", "b.jsonl"]).succeed();

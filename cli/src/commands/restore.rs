@@ -126,11 +126,12 @@ fn outcome(report: &RestoreReport, backup: Value) -> Outcome {
         words.push_str(&text::wrap("  note: ", warning));
     }
     words.push_str(&phase_table(&report.phases));
-    match &report.rebuild {
-        Some(report) => words.push_str(&rebuild::words(report)),
-        None => words.push_str("next: run trstctl-dr rebuild before any server starts\n"),
-    }
-    Outcome::new(words, outcome_json(report, backup)).with_error(failure(report))
+    let next = match &report.rebuild {
+        Some(_) => "",
+        None => "next: run trstctl-dr rebuild before any server starts\n",
+    };
+    words.push_str(&report.rebuild.as_ref().map(rebuild::words).unwrap_or_default());
+    Outcome { next, ..Outcome::new(words, outcome_json(report, backup)) }.with_error(failure(report))
 }
 
 fn sequences(live: &Content) -> String {

@@ -54,6 +54,8 @@ fn a_data_directory_keeps_its_messages_and_lets_one_server_in() {
         let server = NatsServer::start(options.clone()).unwrap();
         Client::connect(&server.url()).create_stream("S", 1);
         Client::connect(&server.url()).publish("S", b"kept");
+        let second = NatsServer::start(options.clone()).unwrap_err();
+        assert!(matches!(second, EngineError::Held { .. }), "{second}");
         server.stop();
         let server = NatsServer::start(options).unwrap();
         assert_eq!(Client::connect(&server.url()).last_sequence("S"), 1);

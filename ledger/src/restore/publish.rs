@@ -143,15 +143,23 @@ fn pass<S: Read + Seek + Send + 'static>(
     numbering: Numbering,
     mut batches: Option<Batches>,
 ) -> Pass<Published> {
-    let last = source.content().last_sequence;
+    let content = source.content();
+    let last = match numbering {
+        Numbering::Kept { .. } => content.last_sequence,
+        Numbering::New => content.records,
+    };
     source.pass(move |messages| {
         let mut fold = ContentFold::new(numbering.lines(), numbering.first());
-        let mut expectations_left_out = 0;
+        let (mut new_sequence, mut expectations_left_out) = (0, 0);
         while let Some(mut message) = messages.next()? {
             if numbering == Numbering::New {
                 expectations_left_out += strip(&mut message);
+                new_sequence += 1;
+                // Failures name what goes out by its sequence in the backup.
+                fold.append(&StoredMessage { sequence: new_sequence, ..message.clone() });
+            } else {
+                fold.append(&message);
             }
-            fold.append(&message);
             if let Some(batches) = &mut batches {
                 batches.add(message)?;
             }

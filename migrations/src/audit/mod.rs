@@ -54,11 +54,16 @@ pub fn load_dir(folder: &Path) -> Result<Vec<SqlFile>, Error> {
 
 fn collect(folder: &Path, files: &mut Vec<SqlFile>) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() {
+        let entry = entry?;
+        let path = entry.path();
+        // A link to a folder may lead back to this one.
+        if entry.file_type()?.is_dir() {
             collect(&path, files)?;
         } else if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("sql")) {
             let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+            if !path.metadata()?.is_file() {
+                return Err(std::io::Error::other(format!("{} is no regular file", path.display())));
+            }
             let bytes = std::fs::read(&path)?;
             files.push(SqlFile { name, text: String::from_utf8_lossy(&bytes).into_owned() });
         }
