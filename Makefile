@@ -21,7 +21,8 @@ test: export PROPTEST_RNG_SEED = 105
 test: setup ## All tests, on real engines.
 	$(CARGO) test --workspace --locked --no-fail-fast
 
-torture: setup ## The same in their whole form: an hour or more. TRSTCTL_SEED=n repeats what chance decided.
+torture: ## The same in their whole form: an hour or more. TRSTCTL_SEED=n repeats what chance decided.
+	@scripts/setup torture
 	TRSTCTL_TORTURE=1 $(CARGO) test --workspace --locked --no-fail-fast -- --nocapture
 
 fuzz: SECONDS = 60

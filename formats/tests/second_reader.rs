@@ -170,18 +170,45 @@ fn both_readers_agree_on_every_vector_in_every_situation_of_keys() {
     assert_agreement(&cases);
 }
 
+/// What the corpus of a fuzz target holds, by name.
+fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
+    let files = fs::read_dir(repository().join("fuzz/corpus").join(target)).unwrap();
+    let paths = files.map(|file| file.unwrap().path());
+    paths.map(|path| (path.display().to_string(), fs::read(&path).unwrap())).collect()
+}
+
+/// The example with this in place of its header (0), its first record (1) or its trailer; but for a trailer with right
+/// checksum, root and MAC.
+fn spliced(example: &[u8], place: usize, line: &[u8]) -> Vec<u8> {
+    let mut all = lines(example);
+    let is_trailer = place == all.len() - 1;
+    all[place] = [line.strip_suffix(b"\n").unwrap_or(line), b"\n"].concat();
+    match (is_trailer, example == V2_KEYED) {
+        (true, _) => all.concat(),
+        (false, true) => rooted(&all.concat()),
+        (false, false) => forged(&all.concat()),
+    }
+}
+
 #[test]
 fn both_readers_agree_on_the_corpus_of_the_fuzz_targets() {
-    let mut cases = Vec::new();
-    for target in ["whole_v1", "whole_v2"] {
-        for file in fs::read_dir(repository().join("fuzz/corpus").join(target)).unwrap() {
-            let path = file.unwrap().path();
-            for key in [None, Some(KEY_FILE)] {
-                cases.push(of(path.display().to_string(), fs::read(&path).unwrap(), key));
-            }
-        }
+    let mut files = [corpus("whole_v1"), corpus("whole_v2")].concat();
+    let end = |example: &[u8]| lines(example).len() - 1;
+    for (target, example, place) in [
+        ("header", V1_KEYED, 0),
+        ("header", V2_KEYED, 0),
+        ("record_v1", V1_KEYED, 1),
+        ("record_v2", V2_KEYED, 1),
+        ("trailer", V1_KEYED, end(V1_KEYED)),
+        ("trailer", V2_KEYED, end(V2_KEYED)),
+    ] {
+        let lines = corpus(target);
+        assert!(lines.len() > 20, "{target}");
+        files.extend(lines.into_iter().map(|(name, line)| (name, spliced(example, place, &line))));
     }
-    assert!(cases.len() >= 8);
+    let keys = [None, Some(KEY_FILE)];
+    let each = |(name, bytes): &(String, Vec<u8>)| keys.map(|key| of(name.clone(), bytes.clone(), key));
+    let cases: Vec<Case> = files.iter().flat_map(each).collect();
     assert_agreement(&cases);
 }
 

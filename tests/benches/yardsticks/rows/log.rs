@@ -1,18 +1,21 @@
 //! Backup, restore and read-back against bare clients of the same server with the same messages.
 
 use serde_json::Value;
-use trstctl_engines::NatsCluster;
+use trstctl_engines::{NatsCluster, NatsOptions};
 use trstctl_formats::StoredMessage;
 use trstctl_ledger::history::{Gaps, History, HistoryOptions, Odd};
 use trstctl_tests::{Run, Site, seed_at};
 
-use super::bare;
+use super::{bare, child};
 use crate::figures::{Figures, Unit, alternate, seconds};
 use crate::row::{Reach, Row, Yardstick};
 use crate::setting::Setting;
 
 /// Rounds of the rows that write whole logs.
 const MOST_ROUNDS: usize = 3;
+
+/// Most memory of backup and restore, of a log of any size.
+const MEMORY: f64 = 64.0 * 1024.0 * 1024.0;
 
 /// A row before it is measured.
 struct Promise {
@@ -82,6 +85,27 @@ pub fn backup(setting: &Setting) -> Vec<Row> {
     };
     let pair = alternate(Unit::EventsPerSecond, setting.rounds, pull, ours);
     vec![BACKUP.row(setting.events, pair)]
+}
+
+/// Of a tenth of the events, and of all of them.
+pub fn memory(setting: &Setting) -> Vec<Row> {
+    let row = |what: &str, events: u64, bytes: f64| Row {
+        name: String::new(),
+        what: format!("memory of {what}, {:.1} M events", events as f64 / 1e6),
+        yardstick: None,
+        ours: Figures::once(Unit::Bytes, bytes),
+        reach: Reach::AtMost(MEMORY),
+        limit: String::from("batches under way between reading, hashing and writing."),
+    };
+    let peaks = |events: u64| {
+        let mut site = Site::start();
+        site.seed(history(events));
+        let backup = child::peak_bytes(&mut site.command(&["backup", "--json", "--output", "a.jsonl"]));
+        site.lose_log(NatsOptions::default());
+        let restore = child::peak_bytes(&mut site.command(&["restore", "--json", "a.jsonl"]));
+        [row("backup", events, backup), row("restore by archive", events, restore)]
+    };
+    [setting.events / 10, setting.events].into_iter().flat_map(peaks).collect()
 }
 
 /// One server: archive, read-back, publishing.

@@ -32,6 +32,7 @@ pub const ALL: &[Entry] = &[
     Entry { name: "verify/first-verdict", measure: verify::first_verdict },
     Entry { name: "verify/memory", measure: verify_memory::peaks },
     Entry { name: "log/backup", measure: log::backup },
+    Entry { name: "log/memory", measure: log::memory },
     Entry { name: "log/restore", measure: log::restore },
     Entry { name: "log/three-servers", measure: log::restore_on_three },
     Entry { name: "read-model/rebuild", measure: read_model::speed },
