@@ -128,6 +128,32 @@ fn archive_that_a_dying_server_cuts_is_restored_by_the_same_command() {
     }
 }
 
+#[test]
+fn read_back_goes_on_when_a_server_dies_meanwhile() {
+    let site = Site::start();
+    drop(with_log(&site));
+    for victim in cases(vec![Victim::Spoken], vec![Victim::Spoken, Victim::Leader, Victim::Follower]) {
+        let mut cluster = NatsCluster::start(3).unwrap();
+        let (proxy, url) = through_proxy(&cluster);
+        // A restore is given no message before it reads the log back.
+        proxy.arm(Fault::to_client(Pick::Message("events.", 2_000), Action::Freeze));
+        let run = Running::start(&mut site.on_cluster(&url, &["restore", "a.jsonl"]));
+        assert!(proxy.wait_until_done());
+        let index = victim.index(&site, &cluster);
+        cluster.server_mut(index).kill_9();
+        proxy.thaw();
+        let run = run.end();
+        println!("restore, {victim:?} killed: {:?} {}", run.code, run.stderr);
+        if run.code != Some(0) {
+            assert_eq!(run.code, Some(8), "{}", run.stderr);
+            until_done(&site, &cluster.url(), &["restore", "a.jsonl"]);
+        }
+        // Without the server that died.
+        assert_backup_is_the_same(&site, &cluster.url());
+        std::fs::remove_file(site.path("b.jsonl")).unwrap();
+    }
+}
+
 /// A replica that begins with nothing lags until the others have filled it; what it does not have yet is never taken for deleted.
 #[test]
 fn backup_by_a_replica_whose_data_was_wiped_is_the_same_or_refused() {

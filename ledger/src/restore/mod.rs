@@ -272,8 +272,10 @@ impl<S: Read + Seek + Send + 'static> Restore<S> {
     pub async fn accept(&self, proof: &Proven) -> Result<(), Failure> {
         let (records, progress) = (self.content().records, &self.options.progress);
         let arrived = proof.arrived.filter(|_| self.is_replicated());
-        replicas::wait_for_majority(&self.server, records, progress, arrived).await?;
-        self.place().clear_mark(&proof.live).await
+        // Reading back takes long, and goes on with another server when one dies.
+        let server = &self.server.open().await?;
+        replicas::wait_for_majority(server, records, progress, arrived).await?;
+        Place { server, ..self.place() }.clear_mark(&proof.live).await
     }
 
     /// The sequences that the restored log has, or has already.

@@ -182,6 +182,15 @@ impl Server {
         Connection::connect(self.connection.options()).await
     }
 
+    /// The same server, or another one of those that were named when this one has gone meanwhile.
+    pub(super) async fn open(&self) -> Result<Self, LogError> {
+        let connection = match self.connection.is_open() {
+            true => self.connection.clone(),
+            false => self.connect_again().await?,
+        };
+        Ok(Self::new(connection, &self.stream))
+    }
+
     /// It is one of several, so a stream that stopped half-way behaves otherwise.
     pub(super) fn is_clustered(&self) -> bool {
         self.connection.server().cluster.is_some()
