@@ -56,13 +56,13 @@ pub fn main() -> ExitCode {
 }
 
 /// A panic is a fault of this program, with the exit code of one; its place was told on standard error as it happened.
-fn own_faults_told<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+pub(crate) fn own_faults_told<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     // What a panic leaves behind is dropped unseen: nothing that it could have left half-done is used again.
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
         Err(Failure::new(
             Class::Internal,
             "this program has a fault, and stopped where the lines above say",
-            "Report it with those lines. Nothing is half-published: the same command may be run again.",
+            "Report it with those lines. What is unfinished is marked as such: the same command may be run again.",
         ))
     })
 }

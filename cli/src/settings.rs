@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use trstctl_formats::{Class, Failure};
@@ -187,12 +189,13 @@ fn read_file(path: &Path) -> Result<Vec<(&'static str, String)>, Failure> {
         )
         .in_file(&name)
     };
-    let metadata = path.metadata().map_err(|error| refuse(error.to_string()))?;
-    // A pipe would be waited for, and a device read without end.
-    if !metadata.is_file() || metadata.len() > MOST_BYTES {
-        return Err(refuse(format!("it is no regular file of at most {MOST_BYTES} bytes")));
+    let mut text = String::new();
+    let opened = File::open(path).map(|file| file.take(MOST_BYTES + 1));
+    opened.and_then(|mut file| file.read_to_string(&mut text)).map_err(|error| refuse(error.to_string()))?;
+    // A device has no end.
+    if text.len() as u64 > MOST_BYTES {
+        return Err(refuse(format!("it has more than {MOST_BYTES} bytes")));
     }
-    let text = std::fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
     // A parse error of the library quotes the line, which may hold a password: only its place is told.
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
         let start = error.span().map_or(0, |span| span.start);

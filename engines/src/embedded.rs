@@ -78,11 +78,12 @@ struct State {
     nats: NatsAddress,
     postgres: PostgresAddress,
     /// For the person who looks for the processes; no command signals what is not its own.
+    #[serde(default)]
     pids: Pids,
 }
 
 /// The processes that are the engines.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 struct Pids {
     nats: Option<u32>,
     postgres: Option<u32>,

@@ -3,6 +3,7 @@
 mod restore_support;
 
 use std::io::Cursor;
+use std::time::Instant;
 
 use restore_support::*;
 use serde_json::json;
@@ -81,7 +82,12 @@ async fn a_part_of_a_version_1_backup_ends_where_its_cut_says() {
 async fn a_version_1_backup_is_restored_on_three_replicas() {
     let mut cluster = NatsCluster::start(3).unwrap();
     let three = RestoreOptions { config: StreamConfig::new(STREAM, "events.>", 3), ..options() };
-    run(&restore_of(&cluster.url(), version_1(Cut::All), three).await).await.unwrap();
+    let start = Instant::now();
+    let restore = restore_of(&cluster.url(), version_1(Cut::All), three).await;
+    if let Err(failure) = run(&restore).await {
+        assert!(is_given_up(&failure, start), "{failure:?}");
+        run(&restore).await.unwrap();
+    }
     cluster.wait_ready().unwrap();
     cluster.restart_killed().unwrap();
     assert_made_of_version_1(&read_all(&cluster.url()).await.0, Method::Archive);

@@ -55,6 +55,8 @@ pub struct Prepared {
     plan: Plan,
     summary: Summary,
     state: TargetState,
+    /// What is there already, where that is all.
+    earlier: Option<Written>,
     restore: Restore<File>,
     log: JetStreamLog,
     database: Option<Checked>,
@@ -160,14 +162,23 @@ pub async fn prepare(
     let restore = Restore::new(connection, Source::new(verified), settings);
     let running = phases.begin("look at the target", None, Unit::Steps);
     let state = restore.plan().await?;
+    let earlier = match state {
+        TargetState::Equal | TargetState::EqualUnverified => Some(restore.written_earlier().await?),
+        _ => None,
+    };
     running.end(1);
     let database = match &options.database {
         Some(database) => Some(database.check().await?),
         None => None,
     };
-    let target = Target { content: restore.content(), state: &state, numbering: restore.numbering()? };
+    let target = Target {
+        content: restore.content(),
+        state: &state,
+        numbering: earlier.as_ref().map_or_else(|| restore.numbering(), |earlier| Ok(earlier.numbering))?,
+        is_exact: earlier.as_ref().map_or(options.method == Method::Archive, Written::is_exact),
+    };
     let plan = plan(&summary, &target, &options, database.as_ref());
-    Ok(Prepared { plan, summary, state, restore, log, database, nats_version, phases })
+    Ok(Prepared { plan, summary, state, earlier, restore, log, database, nats_version, phases })
 }
 
 fn ledger_options(options: &RestoreOptions, progress: &Arc<dyn Progress>) -> ledger::RestoreOptions {
@@ -181,11 +192,13 @@ fn ledger_options(options: &RestoreOptions, progress: &Arc<dyn Progress>) -> led
     }
 }
 
-/// What the plan is about: the part of the backup, what stands in its place, and the sequences that it gets.
+/// What the plan is about: the part of the backup, what stands in its place, and what the log will be.
 struct Target<'a> {
     content: &'a Content,
     state: &'a TargetState,
     numbering: Numbering,
+    /// Bit for bit the same as the backup.
+    is_exact: bool,
 }
 
 impl Target<'_> {
@@ -206,7 +219,7 @@ fn plan(
     options: &RestoreOptions,
     database: Option<&Checked>,
 ) -> Plan {
-    let mut plan = Plan { warnings: warnings(summary, target.numbering, options), ..Plan::default() };
+    let mut plan = Plan { warnings: warnings(summary, target, options), ..Plan::default() };
     let records = target.content.records;
     let read_back = rates::estimate_ms(records, rates::READ_BACK_EVENTS);
     if *target.state == TargetState::Equal {
@@ -262,20 +275,23 @@ fn write_steps(plan: &mut Plan, target: &Target<'_>, options: &RestoreOptions) {
         Method::Archive => ("as one archive", rates::ARCHIVE_EVENTS),
         Method::Publish => ("by publishing", rates::PUBLISH_EVENTS),
     };
-    let what = format!("write {missing} events ({}) into {} {way}", target.sequences(), options.stream);
+    let what = match missing == target.content.records {
+        true => format!("write {missing} events ({}) into {} {way}", target.sequences(), options.stream),
+        false => format!("write the other {missing} events into {} {way}", options.stream),
+    };
     plan.writes("nats", what, rates::estimate_ms(missing, rate));
 }
 
-fn warnings(summary: &Summary, numbering: Numbering, options: &RestoreOptions) -> Vec<String> {
+fn warnings(summary: &Summary, target: &Target<'_>, options: &RestoreOptions) -> Vec<String> {
     let mut warnings = Vec::new();
     if summary.header.version == FormatVersion::V1 {
         warnings.push("version 1 keeps no sequences, subjects or store times: they are made anew".to_owned());
     }
-    if options.method == Method::Publish {
+    if !target.is_exact {
         warnings
             .push("publishing keeps no store times; the restored log is not bit for bit the same".to_owned());
     }
-    if numbering == Numbering::New {
+    if target.numbering == Numbering::New {
         warnings.push(
             "every event gets a new sequence: what refers to a sequence of the lost log refers to another event, \
              and Nats-Expected-* header lines, which name old ones, are left out"
@@ -357,8 +373,8 @@ impl Prepared {
 
     /// Writes what is missing, or says what an earlier run has written.
     async fn write(&mut self, stop: impl Future<Output = ()> + Send) -> Result<Written, Failure> {
-        if matches!(self.state, TargetState::Equal | TargetState::EqualUnverified) {
-            return self.restore.written_earlier().await;
+        if let Some(earlier) = self.earlier.take() {
+            return Ok(earlier);
         }
         let running = self.phases.begin("write the log", Some(self.restore.content().records), Unit::Events);
         let written = self.restore.write(&self.state, stop).await?;
@@ -416,7 +432,8 @@ mod tests {
             merkle_root: Digest([0; 32]),
         };
         let mut plan = Plan::default();
-        write_steps(&mut plan, &Target { content: &content, state, numbering }, &options(method));
+        let target = Target { content: &content, state, numbering, is_exact: method == Method::Archive };
+        write_steps(&mut plan, &target, &options(method));
         plan.steps.into_iter().map(|step| step.what).collect()
     }
 
@@ -435,7 +452,7 @@ mod tests {
             written(&left, Method::Publish, Numbering::New),
             [
                 "an earlier restore of this backup has written 30 events: go on after them",
-                "write 60 events (new sequences 1 to 90, instead of 1 to 100) into LOG by publishing"
+                "write the other 60 events into LOG by publishing"
             ]
         );
         assert_eq!(written(&TargetState::Empty, Method::Archive, kept).len(), 1);

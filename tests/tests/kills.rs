@@ -56,9 +56,10 @@ fn killed_backup_leaves_no_file_or_a_whole_one() {
     let site = Site::start();
     site.seed(History::new(11, events()));
     let (_, span) = measured(|| site.dr(&["backup", "--force", "--output", "a.jsonl"]).succeed());
+    let mut killed = false;
     for instant in instants("backup", span, kills()) {
         let backup = ["backup", "--output", "b.jsonl"];
-        kill_at(&site, &backup, instant);
+        killed |= kill_at(&site, &backup, instant);
         // Killed behind its file and before its head, it leaves what the next backup removes.
         if !site.path("b.jsonl").exists() {
             site.dr(&backup).succeed();
@@ -68,6 +69,7 @@ fn killed_backup_leaves_no_file_or_a_whole_one() {
         assert_same_backup(&site.path("a.jsonl"), &site.path("b.jsonl"));
         std::fs::remove_file(site.path("b.jsonl")).unwrap();
     }
+    assert!(killed, "every run had ended before its kill");
     site.dr(&["backup", "--output", "b.jsonl"]).succeed();
     assert_eq!(site.partial_files(), Vec::<String>::new());
 }
@@ -79,11 +81,13 @@ fn killed_forced_backup_leaves_the_old_file_or_the_new_one() {
     let force = ["backup", "--force", "--output", "a.jsonl"];
     let (_, span) = measured(|| site.dr(&force).succeed());
     let whole = records(&site.path("a.jsonl"));
+    let mut killed = false;
     for instant in instants("backup --force", span, kills()) {
-        kill_at(&site, &force, instant);
+        killed |= kill_at(&site, &force, instant);
         site.dr(&["verify", "a.jsonl"]).succeed();
         assert_eq!(records(&site.path("a.jsonl")), whole);
     }
+    assert!(killed, "every run had ended before its kill");
     site.dr(&force).succeed();
     assert_eq!(site.partial_files(), Vec::<String>::new());
 }
@@ -97,9 +101,10 @@ fn killed_restore_by_archive_converges_with_the_server_killed_too() {
         lose(&mut site);
         site.dr(&restore).json()
     });
+    let mut killed = false;
     for (round, instant) in instants("restore --rebuild", span, kills()).into_iter().enumerate() {
         lose(&mut site);
-        kill_at(&site, &restore, instant);
+        killed |= kill_at(&site, &restore, instant);
         if round % 2 == 1 {
             site.nats.kill_9();
             site.nats.restart().unwrap();
@@ -112,6 +117,7 @@ fn killed_restore_by_archive_converges_with_the_server_killed_too() {
         assert_same_backup(&site.path("a.jsonl"), &site.path("b.jsonl"));
         assert_eq!(site.digests(), before);
     }
+    assert!(killed, "every run had ended before its kill");
 }
 
 fn lose(site: &mut Site) {
@@ -129,9 +135,10 @@ fn killed_restore_by_publishing_goes_on_to_the_same_events() {
         lose(&mut site);
         site.dr(&restore).json()
     });
+    let mut killed = false;
     for (round, instant) in instants("restore --method publish", span, kills()).into_iter().enumerate() {
         lose(&mut site);
-        kill_at(&site, &restore, instant);
+        killed |= kill_at(&site, &restore, instant);
         if round % 2 == 1 {
             site.nats.kill_9();
             site.nats.restart().unwrap();
@@ -145,6 +152,7 @@ fn killed_restore_by_publishing_goes_on_to_the_same_events() {
         site.dr(&["backup", "--force", "--new-history", "published", "--output", "b.jsonl"]).succeed();
         assert_eq!(records_without_times(&site.path("b.jsonl")), whole);
     }
+    assert!(killed, "every run had ended before its kill");
 }
 
 /// What a report says of the restored log, however many runs it took.
@@ -158,12 +166,13 @@ fn said_of_the_log(report: &Value) -> Vec<&Value> {
 fn killed_rebuild_leaves_the_old_read_model_and_the_next_one_ends_the_same() {
     let (mut site, before) = site_with_backup(History::new(15, events()));
     let (_, span) = measured(|| site.dr(&["rebuild"]));
+    let mut killed = false;
     for (round, instant) in instants("rebuild", span, kills()).into_iter().enumerate() {
         let new_database = round % 2 == 1;
         if new_database {
             site.lose_database();
         }
-        kill_at(&site, &["rebuild"], instant);
+        killed |= kill_at(&site, &["rebuild"], instant);
         if !new_database {
             assert_eq!(site.digests(), before);
         }
@@ -176,4 +185,5 @@ fn killed_rebuild_leaves_the_old_read_model_and_the_next_one_ends_the_same() {
             ["information_schema", "public", "read_model"]
         );
     }
+    assert!(killed, "every run had ended before its kill");
 }

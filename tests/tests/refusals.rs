@@ -4,7 +4,7 @@ use std::fs::{self, File};
 
 use trstctl_engines::NatsOptions;
 use trstctl_ledger::history::History;
-use trstctl_tests::{Run, Site, flip_byte, program, records};
+use trstctl_tests::{Run, Site, flip_byte, program, records, trailer};
 
 #[test]
 fn backup_of_a_wrong_server_creates_nothing_and_says_so() {
@@ -176,6 +176,22 @@ fn gaps_are_published_only_as_new_sequences_that_are_accepted_and_told() {
     assert_eq!((&again["log"], &again["sequences_are_new"]), (&"recognised".into(), &true.into()), "{again}");
     assert_eq!((&again["first_sequence"], &again["last_sequence"]), (&1.into(), &records.into()), "{again}");
     assert!(told.stdout.contains(again["merkle_root"].as_str().unwrap()), "{} {again}", told.stdout);
+}
+
+#[test]
+fn log_that_is_there_bit_for_bit_is_told_as_such_whatever_the_method() {
+    let site = Site::start();
+    site.seed(History::new(1, 300));
+    site.dr(&["backup", "--output", "a.jsonl"]).succeed();
+    let backup = trailer(&site.path("a.jsonl"));
+    let publish = ["restore", "--method", "publish", "--accept-new-sequences", "a.jsonl"];
+    let plan = site.dr(&[&publish[..], &["--plan"]].concat()).succeed().stdout;
+    assert!(plan.contains("gaps kept") && !plan.contains("new sequence"), "{plan}");
+    let report = site.dr(&[&publish[..], &["--json"]].concat()).succeed().json();
+    assert_eq!((&report["exact"], &report["sequences_are_new"]), (&true.into(), &false.into()), "{report}");
+    for key in ["merkle_root", "first_sequence", "last_sequence"] {
+        assert_eq!(report[key], backup[key], "{report}");
+    }
 }
 
 #[test]

@@ -26,7 +26,7 @@ fn progress_on_a_terminal_has_rate_and_time_left_and_elsewhere_is_plain_lines() 
     let url = proxy.url(&site.nats.url());
     // The bar stands still for a while in the middle, and is drawn again and again.
     proxy.arm(Fault::to_client(Pick::Sequence(15_000), Action::Delay(Duration::from_secs(2))));
-    let run = on_a_terminal(&site, "stty cols 80; \"$DR\" backup --output a.jsonl", &url).succeed();
+    let run = on_a_terminal(&site, "stty rows 24 cols 80; \"$DR\" backup --output a.jsonl", &url).succeed();
     let bars: Vec<&str> = run.stdout.split(['\r', '\n']).filter(|line| line.contains(" left")).collect();
     assert!(
         bars.iter().any(|bar| bar.contains("back up") && bar.contains("events") && bar.contains("/s")),

@@ -18,9 +18,11 @@ pub use self::verify::Counts;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use trstctl_formats::backup::{Allow, BackupKey};
@@ -35,14 +37,17 @@ use crate::outcome::{self, Outcome};
 use crate::settings::Settings;
 use crate::terminal::{INTERRUPTED, Terminal};
 
+/// Most threads for what waits for servers; what computes has threads of its own. Each reserves a stack.
+const MOST_THREADS: usize = 4;
+
 /// How long the threads of a stopped flow may take to end.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// Runs the command.
 pub fn run(cli: Cli) -> Result<Outcome, Failure> {
     let context = Context::new(&cli)?;
-    let outcome = dispatch(&context, cli.command);
-    // What blocks on a thread is asked to stop too; one that does not listen is not waited for.
+    let outcome = crate::own_faults_told(|| dispatch(&context, cli.command));
+    // Also after a fault: what blocks on a thread is asked to stop too; one that does not listen is not waited for.
     context.runtime.shutdown_timeout(GRACE);
     outcome
 }
@@ -78,7 +83,9 @@ struct Context {
 impl Context {
     fn new(cli: &Cli) -> Result<Self, Failure> {
         let settings = Settings::load(cli.global.config.as_deref())?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
+        let threads = available_parallelism().map_or(1, |cores| cores.get().min(MOST_THREADS));
+        let runtime = Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+        let runtime = runtime.map_err(|error| {
             Failure::new(
                 Class::Internal,
                 format!("cannot start threads: {error}"),

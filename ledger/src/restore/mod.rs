@@ -35,7 +35,7 @@ pub use publish::Numbering;
 pub use source::Source;
 pub use target::TargetState;
 
-use crate::log::{JetStreamLog, StreamConfig};
+use crate::log::{EventLog, JetStreamLog, StreamConfig};
 use crate::wire::Connection;
 use place::Place;
 use publish::Published;
@@ -251,12 +251,13 @@ impl<S: Read + Seek + Send + 'static> Restore<S> {
         Err(read_back::name_difference(log, source, written.lines, &live, expected).await)
     }
 
-    /// What an earlier run has written, where [`Restore::plan`] found all of it: what the live log must hold, and how.
+    /// What an earlier run has written, where [`Restore::plan`] found all of it: what the live log must hold, and how. A log
+    /// that is the same bit for bit is told as such, whatever the method of this run.
     ///
     /// # Errors
-    /// What reading the backup gives.
+    /// What reading the backup or the log gives.
     pub async fn written_earlier(&self) -> Result<Written, Failure> {
-        if self.options.method == Method::Archive {
+        if self.options.method == Method::Archive || self.is_there_exactly().await? {
             return Ok(self.written(0));
         }
         let numbering = self.numbering()?;
@@ -278,7 +279,17 @@ impl<S: Read + Seek + Send + 'static> Restore<S> {
         Place { server, ..self.place() }.clear_mark(&proof.live).await
     }
 
-    /// The sequences that the restored log has, or has already.
+    /// Of a log that was published, the first message shows that it is not.
+    async fn is_there_exactly(&self) -> Result<bool, Failure> {
+        let content = self.content();
+        if self.log.state().await?.last_sequence != content.last_sequence {
+            return Ok(false);
+        }
+        let is_empty = content.records == 0;
+        Ok(is_empty || read_back::first_difference(&self.log, &self.source, Lines::Exact).await?.is_none())
+    }
+
+    /// The sequences that the log gets.
     ///
     /// # Errors
     /// `refused` when publishing cannot keep them and nobody has accepted new ones.

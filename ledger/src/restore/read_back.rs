@@ -98,7 +98,8 @@ pub(super) async fn name_difference<L: EventLog, S: Read + Seek + Send + 'static
     }
 }
 
-async fn first_difference<L: EventLog, S: Read + Seek + Send + 'static>(
+/// `None` when both hold the same messages.
+pub(super) async fn first_difference<L: EventLog, S: Read + Seek + Send + 'static>(
     log: &L,
     source: &Source<S>,
     lines: Lines,

@@ -5,7 +5,7 @@
 use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use trstctl_engines::{NatsOptions, NatsServer, installed_nats_servers};
 use trstctl_formats::backup::{
     Allow, FormatVersion, Header, Purpose, Verified, VerifyOptions, Writer, verify,
 };
-use trstctl_formats::{Failure, StoreTime, StoredMessage};
+use trstctl_formats::{Class, Failure, StoreTime, StoredMessage};
 use trstctl_ledger::log::{EventLog, JetStreamLog, LogReader, StreamConfig};
 use trstctl_ledger::restore::{Method, Proven, Restore, RestoreOptions, Source, TargetState, Written};
 use trstctl_ledger::wire::{ConnectOptions, Connection};
@@ -236,6 +236,13 @@ pub async fn publish(url: &str, subject: &str, headers: &str, payload: &[u8]) ->
     let connection = connect(url).await;
     let answer = connection.request_with_headers(subject, headers.as_bytes(), payload, ANSWER).await;
     serde_json::from_slice(answer.expect("the stream answers").payload()).expect("an acknowledgement")
+}
+
+/// Three servers on a busy machine may give a restore up that stalls for 5 s; what the operator is told then is to run the same
+/// command again.
+pub fn is_given_up(failure: &Failure, start: Instant) -> bool {
+    let has_stalled = start.elapsed() >= Duration::from_secs(5);
+    has_stalled && failure.class == Class::Refused && failure.message.contains("has given up the restore")
 }
 
 /// Everything but the store time.

@@ -10,7 +10,7 @@ mod sql_text;
 mod tokens;
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use self::catalog::Catalog;
 pub use self::facts::{Policy, Reach, TableFacts, TableName, Tables};
@@ -38,7 +38,7 @@ pub fn embedded_files() -> Vec<SqlFile> {
 /// The `.sql` files of a folder and those below it, in the order of their names.
 pub fn load_dir(folder: &Path) -> Result<Vec<SqlFile>, Error> {
     let mut files = Vec::new();
-    collect(folder, &mut files).map_err(|error| Error::Settings {
+    collect(folder, &mut BTreeSet::new(), &mut files).map_err(|error| Error::Settings {
         what: format!("the folder {} cannot be read: {error}", folder.display()),
         hint: "Give the folder that holds the migration files.".into(),
     })?;
@@ -52,13 +52,15 @@ pub fn load_dir(folder: &Path) -> Result<Vec<SqlFile>, Error> {
     Ok(files)
 }
 
-fn collect(folder: &Path, files: &mut Vec<SqlFile>) -> std::io::Result<()> {
+/// A link to a folder may lead back to one that was `seen`.
+fn collect(folder: &Path, seen: &mut BTreeSet<PathBuf>, files: &mut Vec<SqlFile>) -> std::io::Result<()> {
+    if !seen.insert(folder.canonicalize()?) {
+        return Ok(());
+    }
     for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let path = entry.path();
-        // A link to a folder may lead back to this one.
-        if entry.file_type()?.is_dir() {
-            collect(&path, files)?;
+        let path = entry?.path();
+        if path.is_dir() {
+            collect(&path, seen, files)?;
         } else if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("sql")) {
             let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
             if !path.metadata()?.is_file() {
