@@ -58,6 +58,15 @@ impl Engines {
         self.embedded.as_ref().is_some_and(|embedded| embedded.engines().is_some())
     }
 
+    /// Says, of an embedded server that cannot be told when to flush (NATS before 2.10), what a power loss may cost.
+    pub fn late_flush(&self) -> Option<&'static str> {
+        let is_late = self.embedded.as_ref().is_some_and(|embedded| embedded.sync_interval().is_none());
+        is_late.then_some(
+            "this nats-server is older than 2.10 and cannot be told when to flush: a power loss may cost \
+             the last two minutes of events",
+        )
+    }
+
     /// How to reach the log's server.
     pub fn nats(&self) -> &ConnectOptions {
         &self.nats

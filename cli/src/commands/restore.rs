@@ -31,6 +31,9 @@ pub fn run(context: &Context, args: &Restore) -> Result<Outcome, Failure> {
     let counts = super::verify::counted(&mut verified, &args.file, &mut phases, args.report.counts())?;
     // Only now: embedded engines are not started for a backup that is refused.
     let engines = Engines::open(&context.settings, Needs::of(args.rebuild))?;
+    if let Some(note) = engines.late_flush() {
+        context.tell(&text::wrap("note: ", note));
+    }
     if args.rebuild {
         let database = rebuild::database(context, &engines, &args.memory)?;
         options.database = Some(Database { additions: rebuild::additions(args.drop_additions), ..database });
