@@ -49,9 +49,12 @@ fn verify_needs_no_more_where_address_space_is_limited_to_128_mib() {
     }
 }
 
+/// What a backup or a restore may have resident; 45 to 58 MiB were seen at a million events.
+const MOST_OF_A_LOG_BYTES: u64 = 96 * MIB;
+
 /// What else a rebuild may have resident, besides the rows that it was allowed.
 const BESIDE_ROWS_BYTES: u64 = 64 * MIB;
-const ROWS_MIB: u64 = 32;
+const ROWS_MIB: u64 = 64;
 
 #[test]
 fn backup_restore_and_rebuild_of_a_log_larger_than_their_memory_stay_within_it() {
@@ -66,11 +69,11 @@ fn backup_restore_and_rebuild_of_a_log_larger_than_their_memory_stay_within_it()
     };
     let backup_bytes = peak(&site, &["backup", "--output", "a.jsonl"]);
     let file_bytes = site.path("a.jsonl").metadata().unwrap().len();
-    assert!(file_bytes > 2 * MOST_BYTES, "{file_bytes} bytes: too small to show anything");
-    assert!((MIB..=MOST_BYTES).contains(&backup_bytes), "{backup_bytes} bytes");
+    assert!(file_bytes > MOST_OF_A_LOG_BYTES, "{file_bytes} bytes: too small to show anything");
+    assert!((MIB..=MOST_OF_A_LOG_BYTES).contains(&backup_bytes), "{backup_bytes} bytes");
     site.lose_log(NatsOptions::default());
     let restore_bytes = peak(&site, &["restore", "a.jsonl"]);
-    assert!((MIB..=MOST_BYTES).contains(&restore_bytes), "{restore_bytes} bytes");
+    assert!((MIB..=MOST_OF_A_LOG_BYTES).contains(&restore_bytes), "{restore_bytes} bytes");
     let rebuild_bytes = peak(&site, &["rebuild", "--memory-mib", &ROWS_MIB.to_string()]);
     assert!((MIB..=ROWS_MIB * MIB + BESIDE_ROWS_BYTES).contains(&rebuild_bytes), "{rebuild_bytes} bytes");
 }

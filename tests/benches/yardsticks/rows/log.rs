@@ -15,7 +15,7 @@ use crate::setting::Setting;
 const MOST_ROUNDS: usize = 3;
 
 /// Most memory of backup and restore, of a log of any size.
-const MEMORY: f64 = 64.0 * 1024.0 * 1024.0;
+const MEMORY: f64 = 96.0 * 1024.0 * 1024.0;
 
 /// A row before it is measured.
 struct Promise {
