@@ -23,6 +23,20 @@ pub mod words;
 pub mod x509;
 
 use trstctl_formats::{Class, Failure};
+use trstctl_ledger::read_model::Watch;
+use trstctl_migrations::connect::Target;
+
+/// Runs work that blocks in a database session of its own, on a thread of its own; a database that falls silent ends the wait.
+///
+/// # Errors
+/// The work's own; `unreachable` or `refused` where there is no session, or no answer for a minute.
+pub async fn in_session<T: Send + 'static>(
+    target: &Target,
+    work: impl FnOnce(&mut postgres::Client) -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let own = target.clone();
+    Watch::of(target).over(blocking(move || work(&mut own.open()?))).await
+}
 
 /// Runs work that blocks on a thread of its own.
 async fn blocking<T: Send + 'static>(

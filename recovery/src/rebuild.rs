@@ -9,14 +9,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use trstctl_formats::{Class, Failure};
 use trstctl_ledger::log::{EventLog, LogState};
 use trstctl_ledger::read_model::{
-    self, Additions, DiffOptions, DriftReport, ReadModel, ReadModelError, RebuildOptions, RepairReport,
+    self, Additions, DiffOptions, DriftReport, ReadModel, ReadModelError, RebuildOptions, RepairReport, Watch,
 };
 use trstctl_migrations::connect::Target;
 use trstctl_migrations::{Addition, Error, Rehearsal, Runner, roles};
 
-use crate::blocking;
 use crate::plan::{Plan, rates};
 use crate::progress::{Phases, Progress, Unit};
+use crate::{blocking, in_session};
 
 /// Additions of others that are named.
 const SHOWN_ADDITIONS: usize = 8;
@@ -78,19 +78,18 @@ impl Database {
     /// others would go with the old read model, and that no rebuild is running. Changes nothing.
     pub async fn check(&self) -> Result<Checked, Failure> {
         let database = self.clone();
-        blocking(move || {
-            let mut client = database.target.open()?;
-            let rehearsal = Runner::default().rehearse(&mut client)?;
+        in_session(&self.target, move |client| {
+            let rehearsal = Runner::default().rehearse(client)?;
             if database.migrate == Migrate::Refuse {
                 refuse_pending(&rehearsal)?;
             }
             if database.additions == Additions::Keep {
                 refuse_additions(&rehearsal)?;
             }
-            if !Runner::default().rebuild_may_begin(&mut client)? {
+            if !Runner::default().rebuild_may_begin(client)? {
                 return Err(ReadModelError::RebuildRunning.into());
             }
-            let warnings = inheriting(roles::inheriting_logins(&mut client)?);
+            let warnings = inheriting(roles::inheriting_logins(client)?);
             Ok(Checked { database, rehearsal, warnings })
         })
         .await
@@ -183,13 +182,22 @@ pub async fn migrate_and_rebuild<L: EventLog>(
     checked: Checked,
     phases: &mut Phases,
 ) -> Result<RebuildReport, Failure> {
-    let Checked { database, .. } = checked;
+    let watch = Watch::of(&checked.database.target);
+    watch.over(watched_rebuild(&watch.log(log), checked.database, phases, &watch)).await
+}
+
+async fn watched_rebuild<L: EventLog>(
+    log: &L,
+    database: Database,
+    phases: &mut Phases,
+    watch: &Watch,
+) -> Result<RebuildReport, Failure> {
     let running = phases.begin("migrate", None, Unit::Steps);
     let Migrated { applied: migrated, warnings, postgres_version } = migrate(&database).await?;
     running.end(migrated.len() as u64);
     let state = log.state().await?;
     let running = phases.begin("rebuild", Some(state.messages), Unit::Events);
-    let steps = Steps::new(running.shared_progress());
+    let steps = Steps::new(running.shared_progress(), watch);
     let options = RebuildOptions { memory_bytes: database.memory_bytes, additions: database.additions };
     let report =
         read_model::rebuild(&database.target, log, options, &|progress| steps.tell(progress)).await?;
@@ -235,10 +243,21 @@ pub async fn diff<L: EventLog>(
     max_listed: usize,
     phases: &mut Phases,
 ) -> Result<Difference, Failure> {
+    let watch = Watch::of(&database.target);
+    watch.over(watched_diff(&watch.log(log), database, max_listed, phases, &watch)).await
+}
+
+async fn watched_diff<L: EventLog>(
+    log: &L,
+    database: &Database,
+    max_listed: usize,
+    phases: &mut Phases,
+    watch: &Watch,
+) -> Result<Difference, Failure> {
     let mut model = database.model().await?;
     let LogState { messages, .. } = log.state().await?;
     let running = phases.begin("compare", Some(messages), Unit::Events);
-    let steps = Steps::new(running.shared_progress());
+    let steps = Steps::new(running.shared_progress(), watch);
     let options = DiffOptions { memory_bytes: database.memory_bytes, max_listed };
     let drift = model.diff(log, options, &|progress| steps.tell(progress)).await?;
     running.end(drift.events);
@@ -253,6 +272,17 @@ pub async fn repair<L: EventLog>(
     max_listed: usize,
     phases: &mut Phases,
 ) -> Result<Repaired, Failure> {
+    let watch = Watch::of(&database.target);
+    watch.over(watched_repair(&watch.log(log), database, max_listed, phases, &watch)).await
+}
+
+async fn watched_repair<L: EventLog>(
+    log: &L,
+    database: &Database,
+    max_listed: usize,
+    phases: &mut Phases,
+    watch: &Watch,
+) -> Result<Repaired, Failure> {
     let target = database.target.clone();
     let pending = blocking(move || Ok(Runner::default().pending(&mut target.open()?)?)).await?;
     if let Some(first) = pending.first() {
@@ -261,7 +291,7 @@ pub async fn repair<L: EventLog>(
     let mut model = database.model().await?;
     let LogState { messages, .. } = log.state().await?;
     let running = phases.begin("repair", Some(messages), Unit::Events);
-    let steps = Steps::new(running.shared_progress());
+    let steps = Steps::new(running.shared_progress(), watch);
     let options = DiffOptions { memory_bytes: database.memory_bytes, max_listed };
     let repair = model.repair(log, options, &|progress| steps.tell(progress)).await?;
     running.end(repair.after.events);
@@ -296,18 +326,20 @@ pub struct Difference {
     pub digests: trstctl_ledger::projection::ModelDigest,
 }
 
-/// Passes the ledger's progress on: events counted while the log is read, the other steps by name.
-struct Steps {
+/// Passes the ledger's progress on: events counted while the log is read, the other steps by name. The watch hears of both.
+struct Steps<'a> {
     progress: Arc<dyn Progress>,
     step: Mutex<&'static str>,
+    watch: &'a Watch,
 }
 
-impl Steps {
-    fn new(progress: Arc<dyn Progress>) -> Self {
-        Self { progress, step: Mutex::new("") }
+impl<'a> Steps<'a> {
+    fn new(progress: Arc<dyn Progress>, watch: &'a Watch) -> Self {
+        Self { progress, step: Mutex::new(""), watch }
     }
 
     fn tell(&self, progress: read_model::Progress) {
+        self.watch.work_moves();
         let step = match progress {
             read_model::Progress::Reading { events, .. } => return self.progress.done(events),
             read_model::Progress::Writing => "writing rows",

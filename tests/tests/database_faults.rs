@@ -7,7 +7,7 @@ use serde_json::Value;
 use trstctl_engines::{NatsOptions, Postgres, PostgresOptions};
 use trstctl_ledger::history::History;
 use trstctl_migrations::connect::connect;
-use trstctl_tests::{Action, Fault, Pick, Proxy, Run, Running, Site, Speech, pause};
+use trstctl_tests::{Action, Fault, Pick, Proxy, Run, Running, Site, Speech, cases, pause};
 
 /// Longest wait for sessions of a program that has ended.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -49,6 +49,14 @@ impl Own {
 
     fn digests(&self) -> Value {
         self.dr(&["diff", "--json"]).succeed().json()["digests"].clone()
+    }
+
+    /// The database by way of a proxy before the server.
+    fn by_way_of(&self, proxy: &Proxy) -> String {
+        let direct = self.postgres.tcp_dsn("d").unwrap();
+        let by_proxy =
+            direct.replace(&format!("port={}", self.postgres.port()), &format!("port={}", proxy.port()));
+        format!("{by_proxy} sslmode=disable")
     }
 
     /// Sessions of a program that has ended may take their places for a moment yet. This one takes one, too.
@@ -109,10 +117,12 @@ fn server_that_is_read_only_is_refused_and_goes_on_when_it_is_not() {
 #[test]
 fn timeouts_that_the_server_sets_end_none_of_our_statements() {
     let own = Own::with(&[]);
-    // A session's first statement lifts them; one of those behind it takes longer.
-    own.sql(
-        "CREATE FUNCTION pause() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(2.5); END'",
-    );
+    // A session's first statement lifts them; one of those behind it takes longer. In the whole form, longer than a database may
+    // be silent that does not work.
+    let seconds = cases("2.5", "130");
+    own.sql(&format!(
+        "CREATE FUNCTION pause() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep({seconds}); END'"
+    ));
     own.sql(
         "CREATE EVENT TRIGGER pause ON ddl_command_start WHEN TAG IN ('CREATE SCHEMA') EXECUTE FUNCTION pause()",
     );
@@ -199,12 +209,9 @@ fn server_killed_in_the_middle_of_a_rebuild_keeps_the_old_model_and_the_same_com
     own.rebuild();
     let before = own.digests();
     let proxy = Proxy::before(own.postgres.port(), Speech::Bytes);
-    let direct = own.postgres.tcp_dsn("d").unwrap();
-    let by_proxy =
-        direct.replace(&format!("port={}", own.postgres.port()), &format!("port={}", proxy.port()));
     proxy.arm(Fault::to_server(Pick::Byte(300_000), Action::Freeze));
     let mut rebuild = own.command(&["rebuild"]);
-    let run = Running::start(rebuild.env("TRSTCTL_POSTGRES_DSN", format!("{by_proxy} sslmode=disable")));
+    let run = Running::start(rebuild.env("TRSTCTL_POSTGRES_DSN", own.by_way_of(&proxy)));
     assert!(proxy.wait_until_done());
     own.postgres.kill_9();
     own.postgres.restart().unwrap();
@@ -213,4 +220,49 @@ fn server_killed_in_the_middle_of_a_rebuild_keeps_the_old_model_and_the_same_com
     assert_eq!(own.digests(), before);
     own.rebuild();
     assert_eq!(own.digests(), before);
+}
+
+/// Bytes to the database at which its connection is cut: from the login to the last rows.
+fn places() -> Vec<u64> {
+    cases(vec![500, 100_000], vec![1, 50, 500, 2_000, 5_000, 20_000, 100_000, 200_000, 300_000])
+}
+
+#[test]
+fn restore_with_rebuild_whose_connection_to_the_database_is_cut_goes_on() {
+    let mut own = Own::with(&[]);
+    own.rebuild();
+    let before = own.digests();
+    for byte in places() {
+        let proxy = Proxy::before(own.postgres.port(), Speech::Bytes);
+        proxy.arm(Fault::to_server(Pick::Byte(byte), Action::Cut));
+        own.site.lose_log(NatsOptions::default());
+        let mut restore = own.command(&["restore", "--rebuild", "a.jsonl"]);
+        let run = Run::of(restore.env("TRSTCTL_POSTGRES_DSN", own.by_way_of(&proxy)));
+        println!("cut at byte {byte}: {:?} {}", run.code, run.stderr);
+        assert_eq!(proxy.done(), 1);
+        run.fail(8, "unreachable");
+        let again = own.dr(&["restore", "--rebuild", "a.jsonl"]);
+        assert!(matches!(again.code, Some(0 | 1)), "{}", again.stderr);
+        assert_eq!(own.digests(), before);
+    }
+}
+
+#[test]
+fn repair_whose_connection_to_the_database_is_cut_goes_on() {
+    let own = Own::with(&[]);
+    own.rebuild();
+    let before = own.digests();
+    for byte in places() {
+        own.sql("UPDATE read_model.owners SET name = 'changed by hand'");
+        let proxy = Proxy::before(own.postgres.port(), Speech::Bytes);
+        proxy.arm(Fault::to_server(Pick::Byte(byte), Action::Cut));
+        let mut repair = own.command(&["diff", "--repair"]);
+        let run = Run::of(repair.env("TRSTCTL_POSTGRES_DSN", own.by_way_of(&proxy)));
+        println!("cut at byte {byte}: {:?} {}", run.code, run.stderr);
+        assert_eq!(proxy.done(), 1);
+        run.fail(8, "unreachable");
+        let again = own.dr(&["diff", "--repair"]);
+        assert!(matches!(again.code, Some(0 | 1)), "{}", again.stderr);
+        assert_eq!(own.digests(), before);
+    }
 }

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use trstctl_engines::{NatsAuth, NatsCluster, NatsOptions};
+use trstctl_engines::{NatsAuth, NatsCluster, NatsOptions, Postgres, PostgresOptions};
 use trstctl_ledger::history::History;
 use trstctl_ledger::log::stream::StreamRequests;
 use trstctl_ledger::log::{EventLog, Expected, JetStreamLog, NewMessage, STREAM, StreamConfig, seed};
@@ -155,6 +155,32 @@ fn engine_that_does_not_answer_stops_no_other_check() {
     });
     neither.says("nats", "problem", "this command starts none").says("postgres", "problem", "no database");
     assert!(!site.path("embedded").exists());
+}
+
+#[test]
+fn database_that_a_power_loss_may_cost_and_its_room_are_told() {
+    let site = healthy();
+    let of = |settings: &[&str]| {
+        let settings = settings.iter().map(|&setting| setting.to_owned()).collect();
+        let postgres = Postgres::start(PostgresOptions { settings, ..PostgresOptions::default() }).unwrap();
+        let on_it = |command: &mut Command| {
+            command.env("TRSTCTL_POSTGRES_DSN", postgres.dsn("postgres"));
+        };
+        Answer::of(&site, on_it).says("database space", "not_checked", "no read model");
+        let mut rebuild = site.command(&["rebuild"]);
+        on_it(&mut rebuild);
+        Run::of(&mut rebuild);
+        Answer::of(&site, on_it)
+    };
+    let durable = ["fsync=on", "full_page_writes=on"];
+    of(&durable).says("database power loss", "ok", "fsync").says("database space", "ok", "free");
+    of(&[durable[0], durable[1], "synchronous_commit=off"]).says(
+        "database power loss",
+        "warning",
+        "last commits",
+    );
+    // A throw-away server has both off.
+    of(&[]).says("database power loss", "warning", "fsync = on, full_page_writes = on");
 }
 
 #[test]

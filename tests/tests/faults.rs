@@ -69,6 +69,10 @@ impl Bench {
             Phase::Publish => &["restore", "--method", "publish", "a.jsonl"],
             Phase::Rebuild => &["rebuild"],
         };
+        self.command_of(arguments)
+    }
+
+    fn command_of(&self, arguments: &[&str]) -> Command {
         let mut command = self.site.command(arguments);
         let (_, database) = self.site.dsn().rsplit_once("dbname=").unwrap();
         let direct = Postgres::shared().tcp_dsn(database).unwrap();
@@ -137,6 +141,12 @@ impl Bench {
     /// Runs the command with these faults, and answers `done` or the class that it ended with.
     #[track_caller]
     fn outcome(&mut self, name: &str, faults: &[Fault]) -> String {
+        self.outcome_if_it_comes(name, faults).unwrap_or_else(|| panic!("{name}: the fault never came"))
+    }
+
+    /// The same; `None` when there was nothing to do the faults to.
+    #[track_caller]
+    fn outcome_if_it_comes(&mut self, name: &str, faults: &[Fault]) -> Option<String> {
         self.prepare();
         for fault in faults {
             match fault.pick {
@@ -146,7 +156,10 @@ impl Bench {
         }
         let start = Instant::now();
         let run = Running::start(&mut self.command()).end();
-        assert!(self.nats.done() + self.postgres.done() > 0, "{name}: the fault never came: {}", run.stderr);
+        if self.nats.done() + self.postgres.done() == 0 {
+            assert_eq!(outcome_of(&run), "done", "{name}: {}", run.stderr);
+            return None;
+        }
         assert!(start.elapsed() < BOUND, "{name}: took {:?}", start.elapsed());
         let outcome = outcome_of(&run);
         println!("| {:?} | {name} | {outcome} | {:?}", self.phase, start.elapsed());
@@ -166,7 +179,7 @@ impl Bench {
             self.postgres.heal();
             self.assert_same_command_goes_on();
         }
-        outcome
+        Some(outcome)
     }
 
     /// The same, and it must be one of these outcomes.
@@ -287,6 +300,64 @@ fn archive_over_a_faulty_network_arrives_whole_or_is_not_taken_for_the_log() {
     bench.demand("first answer is no JSON", Fault::to_client(first, Action::Say("yes")), &["refused"]);
 }
 
+/// What the commands ask the server besides messages and chunks.
+const QUESTIONS: [&str; 9] = [
+    "API.INFO",
+    "STREAM.NAMES",
+    "STREAM.INFO",
+    "STREAM.CREATE",
+    "STREAM.RESTORE",
+    "STREAM.UPDATE",
+    "STREAM.MSG.GET",
+    "CONSUMER.CREATE",
+    "CONSUMER.DELETE",
+];
+
+/// Does this to the answer to each question of the command, one run each.
+#[track_caller]
+fn each_question(phase: Phase, action: &Action, expected: &[&str]) {
+    let mut bench = Bench::of(phase);
+    let mut met = 0;
+    for question in QUESTIONS {
+        // In the short form, the first of its kind; a step that asks again and again is not followed further.
+        for number in 1..=cases(1, 12) {
+            let fault = Fault::to_client(Pick::AnswerTo(question, number), action.clone());
+            let name = format!("answer {number} to {question}: {action:?}");
+            let Some(outcome) = bench.outcome_if_it_comes(&name, &[fault]) else { break };
+            assert!(expected.contains(&outcome.as_str()), "{phase:?}, {name}: {outcome}");
+            met += 1;
+        }
+    }
+    assert!(met >= 2, "{phase:?}: {met} questions");
+}
+
+#[test]
+fn archive_restore_whose_questions_are_cut_off_goes_on() {
+    each_question(Phase::Restore, &Action::Cut, &["done", "unreachable"]);
+}
+
+#[test]
+fn publishing_restore_whose_questions_are_cut_off_goes_on() {
+    each_question(Phase::Publish, &Action::Cut, &["done", "unreachable"]);
+}
+
+#[test]
+fn backup_whose_questions_are_cut_off_goes_on() {
+    each_question(Phase::Backup, &Action::Cut, &["done", "unreachable"]);
+}
+
+/// Each waits as long as for a server that is busy.
+#[test]
+fn commands_whose_questions_are_not_answered_go_on() {
+    if is_whole() {
+        for phase in [Phase::Backup, Phase::Restore, Phase::Publish, Phase::Rebuild] {
+            for action in [Action::Drop, Action::Stall, Action::Freeze] {
+                each_question(phase, &action, &["done", "unreachable", "refused"]);
+            }
+        }
+    }
+}
+
 #[test]
 fn subjects_of_a_log_that_was_never_written_are_moved_back_when_its_removal_fails() {
     let mut site = Site::start();
@@ -371,6 +442,58 @@ fn database_that_answers_no_more_does_not_keep_a_signal_from_ending_the_rebuild(
     bench.postgres.heal();
     bench.assert_nothing_half_done();
     bench.assert_same_command_goes_on();
+}
+
+/// At once, since each takes its minute or two.
+#[test]
+fn database_that_answers_no_more_ends_the_command_and_changes_nothing() {
+    let to_server = |byte, action| Fault::to_server(Pick::Byte(byte), action);
+    let [rebuild, diff, restore]: [&[&str]; 3] =
+        [&["rebuild"], &["diff"], &["restore", "--rebuild", "a.jsonl"]];
+    let few = vec![
+        (rebuild, to_server(300_000, Action::Freeze)),
+        (rebuild, Fault::to_client(Pick::Byte(3_000), Action::Stall)),
+        (diff, to_server(5_000, Action::Freeze)),
+    ];
+    let more = vec![
+        (rebuild, to_server(1, Action::Freeze)),
+        (rebuild, to_server(5_000, Action::Stall)),
+        (rebuild, to_server(300_000, Action::Stall)),
+        (rebuild, Fault::to_client(Pick::Byte(30_000), Action::Stall)),
+        (restore, to_server(3_000, Action::Stall)),
+        (restore, to_server(300_000, Action::Freeze)),
+        (diff, Fault::to_client(Pick::Byte(30_000), Action::Stall)),
+    ];
+    let faults = cases(few.clone(), [few, more].concat());
+    let begin = |(arguments, fault): (&'static [&str], Fault)| {
+        let mut bench = Bench::of(Phase::Rebuild);
+        bench.prepare();
+        bench.postgres.arm(fault.clone());
+        let run = Running::start(&mut bench.command_of(arguments));
+        assert!(bench.postgres.wait_until_done(), "{arguments:?} {fault:?}");
+        (bench, arguments, fault, run, Instant::now())
+    };
+    for (bench, arguments, fault, run, start) in faults.into_iter().map(begin).collect::<Vec<_>>() {
+        let run = run.end().fail(8, "unreachable");
+        println!("| {arguments:?} | {fault:?} | {:?} | {}", start.elapsed(), run.stderr.trim());
+        bench.postgres.heal();
+        bench.assert_nothing_half_done();
+        bench.assert_same_command_goes_on();
+    }
+}
+
+#[test]
+fn doctor_tells_of_a_database_that_answers_no_more_and_checks_the_rest() {
+    let mut bench = Bench::of(Phase::Rebuild);
+    bench.prepare();
+    bench.postgres.arm(Fault::to_server(Pick::Byte(1_000), Action::Freeze));
+    let report =
+        Running::start(&mut bench.command_of(&["doctor", "--json"])).end().fail(1, "findings").json();
+    let state = |name: &str| {
+        let checks = report["checks"].as_array().unwrap();
+        checks.iter().find(|check| check["name"] == name).unwrap()["state"].clone()
+    };
+    assert_eq!([state("postgres"), state("quarantine"), state("stream")], ["problem", "not_checked", "ok"]);
 }
 
 #[test]

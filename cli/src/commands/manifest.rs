@@ -9,6 +9,7 @@ use trstctl_migrations::audit::{Catalog, Finding, SqlFile, audit, embedded_files
 use trstctl_migrations::connect::Target;
 use trstctl_migrations::{Manifest, RecoveryClass};
 
+use trstctl_recovery::in_session;
 use trstctl_recovery::progress::ms;
 
 use super::Context;
@@ -28,7 +29,7 @@ pub fn run(context: &Context, args: &Audit) -> Result<Outcome, Failure> {
     }
     let files = files(args)?;
     let manifest = manifest(args)?;
-    let catalog = args.database.as_deref().map(catalog).transpose()?;
+    let catalog = args.database.as_deref().map(|dsn| catalog(context, dsn)).transpose()?;
     let findings = audit(&files, &manifest, catalog.as_ref());
     let report =
         Report { started: context.started, args, files: &files, manifest: &manifest, findings: &findings };
@@ -52,10 +53,10 @@ fn manifest(args: &Audit) -> Result<Manifest, Failure> {
     Manifest::parse(&text).map_err(|error| refuse(error.to_string()))
 }
 
-fn catalog(dsn: &str) -> Result<Catalog, Failure> {
+fn catalog(context: &Context, dsn: &str) -> Result<Catalog, Failure> {
     refuse_password(dsn)?;
-    let mut client = Target::from_dsn(dsn)?.open()?;
-    Ok(Catalog::read(&mut client)?)
+    let target = Target::from_dsn(dsn)?;
+    context.run(in_session(&target, |client| Ok(Catalog::read(client)?)))
 }
 
 /// Everybody on this machine sees the arguments of a process.

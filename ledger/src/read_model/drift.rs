@@ -152,8 +152,7 @@ impl ReadModel {
     ) -> Result<DriftReport, ReadModelError> {
         let rebuild = RebuildOptions { memory_bytes: options.memory_bytes, ..RebuildOptions::default() };
         let mut built = exclusive.build(&self.target, log, checkpoint, rebuild, progress).await?;
-        progress(Progress::Checking);
-        compare_at_checkpoint(exclusive, log, &mut built.position, options.max_listed).await
+        compare_at_checkpoint(exclusive, log, &mut built.position, options.max_listed, progress).await
     }
 }
 
@@ -163,7 +162,9 @@ pub(super) async fn compare_at_checkpoint<L: EventLog>(
     log: &L,
     position: &mut Position,
     max_listed: usize,
+    progress: OnProgress<'_>,
 ) -> Result<DriftReport, ReadModelError> {
+    progress(Progress::Checking);
     let Exclusive { session, shadow, .. } = exclusive;
     let snapshot = snapshot_at_checkpoint(session, shadow, log, position).await?;
     let mut report = DriftReport {
@@ -173,7 +174,7 @@ pub(super) async fn compare_at_checkpoint<L: EventLog>(
         ..DriftReport::default()
     };
     for table in Table::ALL {
-        compare(&snapshot, table, shadow, max_listed, &mut report).await?;
+        compare(&snapshot, table, shadow, max_listed, &mut report, progress).await?;
     }
     report.dangling = dangling(&snapshot, &Schema::live()).await?;
     Ok(report)
@@ -216,6 +217,7 @@ async fn compare(
     shadow: &Schema,
     max_listed: usize,
     report: &mut DriftReport,
+    progress: OnProgress<'_>,
 ) -> Result<(), ReadModelError> {
     let what = "comparing rows";
     let sql = compare::all_sql(table, &Schema::live().table(table), &shadow.table(table));
@@ -224,6 +226,8 @@ async fn compare(
     futures_util::pin_mut!(rows);
     let mut listed = 0;
     while let Some(row) = rows.try_next().await.during(what)? {
+        // The server does not count what it hands over.
+        progress(Progress::Checking);
         let row = compare::drifted(table, &row);
         *report.counts.entry((row.table, row.tenant, row.kind)).or_default() += 1;
         if listed < max_listed {

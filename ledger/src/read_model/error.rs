@@ -75,6 +75,24 @@ pub enum ReadModelError {
         /// What failed.
         source: Box<ReadModelError>,
     },
+    /// The server answers no more, also over a new connection.
+    #[error("PostgreSQL at {place} answers no more: nothing was heard of it for {seconds} s")]
+    Silent {
+        /// Host and port, or the socket.
+        place: String,
+        /// For how long, about.
+        seconds: u64,
+    },
+    /// The server is reached, and waits for us as we do for it: what one of the two sent does not arrive.
+    #[error(
+        "a connection to PostgreSQL at {place} passes nothing any more: for {seconds} s the server, which is reached, and this command have waited for each other"
+    )]
+    Stalled {
+        /// Host and port, or the socket.
+        place: String,
+        /// For how long, about.
+        seconds: u64,
+    },
     /// The model holds rows of later events than it claims to have applied.
     #[error(
         "the read model has applied sequence {checkpoint}, as it says, and holds rows of sequence {found}"
@@ -171,6 +189,11 @@ impl From<ReadModelError> for Failure {
                 Class::Unreachable,
                 message,
                 "Either way the read model is whole, the old one or the new one. Run the same command again when the server is back.",
+            ),
+            ReadModelError::Silent { .. } | ReadModelError::Stalled { .. } => Failure::new(
+                Class::Unreachable,
+                message,
+                "No row is half-written; of a rebuild, the old read model is there, or the new one if it was just swapped in. Look at the server, and at what lies between (proxy, pooler, firewall), then run the same command again.",
             ),
             ReadModelError::AfterSwap { source, .. } => {
                 let failure = Failure::from(*source);

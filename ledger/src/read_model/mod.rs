@@ -23,6 +23,7 @@ mod schema;
 mod session;
 mod store;
 mod swap;
+mod watch;
 
 use trstctl_migrations::connect::Target;
 use trstctl_migrations::{Manifest, PUBLIC, RecoveryClass};
@@ -38,6 +39,7 @@ pub use self::report::{DanglingCount, KeptFor, Leftover, RebuildReport, Timings}
 pub use self::schema::Additions;
 use self::schema::Schema;
 use self::session::Session;
+pub use self::watch::{Watch, WatchedLog, WatchedReader};
 
 /// The read model of one database, through one session that acts as the owner role.
 #[derive(Debug)]

@@ -105,9 +105,9 @@ impl ReadModel {
                 repair.mend_table(table, rows).await?;
             }
             report = repair.report;
-            progress(Progress::Checking);
+            let max_listed = options.max_listed;
             report.after =
-                compare_at_checkpoint(exclusive, log, &mut built.position, options.max_listed).await?;
+                compare_at_checkpoint(exclusive, log, &mut built.position, max_listed, progress).await?;
             if report.after.total() == 0 {
                 break;
             }

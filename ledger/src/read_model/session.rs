@@ -20,6 +20,16 @@ pub(super) struct Session {
 impl Session {
     /// Proves the owner for `public`; whoever works on a read model proves it for that schema.
     pub(super) async fn open(target: &Target) -> Result<Self, ReadModelError> {
+        let session = Self::open_unproven(target).await?;
+        let what = "preparing a session";
+        let pid = session.client.query_one("SELECT pg_backend_pid()", &[]).await.during(what)?;
+        target.note_session(pid.get(0));
+        session.become_owner().await?;
+        Ok(session)
+    }
+
+    /// One of the login itself, which [`super::Watch`] does not look after.
+    pub(super) async fn open_unproven(target: &Target) -> Result<Self, ReadModelError> {
         let (client, connection) = tokio::time::timeout(target.login_timeout, connect(target))
             .await
             .map_err(|_| target.silent())??;
@@ -27,7 +37,6 @@ impl Session {
         session.client.batch_execute(WITHOUT_TIMEOUTS).await.during("preparing a session")?;
         // Not every platform's server can do it.
         let _ = session.client.batch_execute(NOTICE_A_LOST_CLIENT).await;
-        session.become_owner().await?;
         Ok(session)
     }
 

@@ -9,7 +9,7 @@ mod server_certificate;
 mod tls;
 
 use std::fmt;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -31,6 +31,8 @@ pub struct Target {
     pub login_timeout: Duration,
     /// Why `~/.pgpass` was not looked at; said when the connection is refused.
     password_note: Option<String>,
+    /// Process ids, at the server, of the sessions that this target and its clones opened.
+    sessions: Arc<Mutex<Vec<i32>>>,
 }
 
 impl Target {
@@ -59,7 +61,7 @@ impl Target {
         let tls = tls_options.connector(&mut config)?;
         let login_timeout = login_timeout(&config);
         fill_timeouts(&mut config);
-        Ok(Self { config, tls, login_timeout, password_note })
+        Ok(Self { config, tls, login_timeout, password_note, sessions: Arc::default() })
     }
 
     /// Host, port and database, for messages.
@@ -84,7 +86,21 @@ impl Target {
             .map_err(|error| Error::from_statement("the session cannot be prepared", &error))?;
         // Not every platform's server can do it.
         let _ = client.batch_execute(NOTICE_A_LOST_CLIENT);
+        let pid = client.query_one("SELECT pg_backend_pid()", &[]);
+        self.note_session(
+            pid.map_err(|error| Error::from_statement("the session cannot be prepared", &error))?.get(0),
+        );
         Ok(client)
+    }
+
+    /// Remembers the process id of a session that was opened.
+    pub fn note_session(&self, pid: i32) {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).push(pid);
+    }
+
+    /// Process ids, at the server, of the sessions that this target and its clones opened; also of those that have ended.
+    pub fn sessions(&self) -> Vec<i32> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// On a thread of its own, which stays behind where the server never answers.

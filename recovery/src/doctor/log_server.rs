@@ -130,7 +130,10 @@ impl Account {
         let name = "log storage";
         let used = words::bytes(self.storage);
         let Some(most) = u64::try_from(self.limits.max_storage).ok().filter(|most| *most > 0) else {
-            return Check::ok(name, format!("{used} used, the account has no limit"));
+            return Check::ok(
+                name,
+                format!("{used} used, the account has no limit; NATS does not tell what is free on disk"),
+            );
         };
         let found = format!("{used} of {} used", words::bytes(most));
         let to_do = "Raise the account's JetStream storage limit: a full log takes no event.";

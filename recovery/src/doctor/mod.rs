@@ -9,6 +9,7 @@
 mod backups;
 mod check;
 mod clock;
+mod database_disk;
 mod keys;
 mod log_server;
 mod permissions;
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use trstctl_formats::Failure;
+use trstctl_ledger::read_model::Watch;
 use trstctl_ledger::wire::ConnectOptions;
 use trstctl_migrations::connect::Target;
 
@@ -86,14 +88,22 @@ struct LogFacts {
     len_bytes: Option<u64>,
 }
 
+/// Checks of the database, and its checkpoint where it could be read.
+async fn examine_database(site: &Site) -> Result<(Vec<Check>, Option<u64>), Failure> {
+    let (database, migrate, clock) = (site.database.clone(), site.migrate, site.clock);
+    let checks = crate::blocking(move || Ok(postgres::examine(database, migrate, clock)));
+    match &site.database {
+        Ok(target) => Watch::of(target).over(checks).await,
+        Err(_) => checks.await,
+    }
+}
+
 /// Runs every check, in the order of the report.
 pub async fn examine(site: Site) -> Vec<Check> {
     // The database first: what it has applied the log had by then, and only a log that is read later must have it.
-    let (database, migrate, clock) = (site.database.clone(), site.migrate, site.clock);
-    let of_database = crate::blocking(move || Ok(postgres::examine(database, migrate, clock))).await;
-    let (of_database, checkpoint) = match of_database {
+    let (of_database, checkpoint) = match examine_database(&site).await {
         Ok(examined) => examined,
-        Err(failure) => (vec![Check::failed("postgres", &failure)], None),
+        Err(failure) => (postgres::unreachable_database(&failure), None),
     };
     let (mut checks, facts) = log_server::examine(&site).await;
     checks.extend(of_database);

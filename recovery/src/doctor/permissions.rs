@@ -1,7 +1,8 @@
 //! What this login may publish to, command by command, tried without writing.
 //!
 //! Each subject gets a request that the server must refuse, because it is no JSON or names a consumer that is not there: any
-//! answer shows the permission. The deletion of the stream, which `restore` needs to take up its own killed work, is never tried.
+//! answer shows the permission. Never tried are the deletion of the stream, which `restore` needs to take up its own killed work,
+//! and the log's own subjects, to which `restore --method publish` writes.
 
 use futures_util::future::join_all;
 use trstctl_ledger::log::LogError;
@@ -103,7 +104,10 @@ fn restore_check(reading: &Tried, restoring: &Tried) -> Check {
     if !restoring.unanswered.is_empty() {
         return Check::warning(name, format!("no answer from {}", restoring.unanswered.join(" ")), SILENT);
     }
-    let found = format!("all {} subjects that can be tried; STREAM.DELETE is not tried", restoring.allowed);
+    let found = format!(
+        "all {} subjects that can be tried; not tried are STREAM.DELETE, and events.> for --method publish",
+        restoring.allowed
+    );
     Check::ok(name, found)
 }
 

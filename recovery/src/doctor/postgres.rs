@@ -8,7 +8,7 @@ use trstctl_migrations::connect::Target;
 use trstctl_migrations::{Error, MIN_SERVER_VERSION, Manifest, Runner};
 
 use super::clock::{self, Reading};
-use super::{Check, State, roles};
+use super::{Check, State, database_disk, roles};
 use crate::rebuild::Migrate;
 use crate::words;
 
@@ -18,9 +18,11 @@ const USUAL_LAG: u64 = 1_000;
 const SHOWN_FINDINGS: usize = 3;
 
 /// Checks that need the database.
-const DEPENDENT: [&str; 9] = [
+const DEPENDENT: [&str; 11] = [
     "database clock",
     "database mode",
+    "database power loss",
+    "database space",
     "roles",
     "row-level security",
     "inherited roles",
@@ -49,6 +51,8 @@ pub(super) fn examine(
         check("postgres", version(client, &place)),
         check("database clock", server_clock(client, clock)),
         check("database mode", mode(client)),
+        check("database power loss", database_disk::power_loss(client)),
+        check("database space", database_disk::space(client)),
     ];
     checks.push(roles::missing(client));
     checks.push(roles::row_security(client));
@@ -66,7 +70,8 @@ pub(super) fn examine(
     }
 }
 
-fn unreachable_database(failure: &Failure) -> Vec<Check> {
+/// When there is no session, or its answers stay away.
+pub(super) fn unreachable_database(failure: &Failure) -> Vec<Check> {
     let mut checks = vec![Check::failed("postgres", failure)];
     checks.extend(DEPENDENT.map(|name| Check::not_checked(name, "PostgreSQL cannot be reached")));
     checks
