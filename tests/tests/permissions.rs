@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use trstctl_engines::{NatsAuth, NatsOptions};
-use trstctl_ledger::history::History;
+use trstctl_ledger::history::{Gaps, History, HistoryOptions};
 use trstctl_ledger::log::{STREAM, StreamConfig, seed};
 use trstctl_ledger::wire::{ConnectOptions, Connection};
-use trstctl_tests::{Run, Site};
+use trstctl_tests::{Run, Site, records_without_times};
 
 /// The subjects in one row of the guide's table.
 fn subjects(row: &str) -> Vec<String> {
@@ -20,40 +20,111 @@ fn subjects(row: &str) -> Vec<String> {
     subjects
 }
 
-fn server() -> NatsOptions {
-    let reading = subjects("| `backup`");
-    let restoring: Vec<_> = reading.iter().cloned().chain(subjects("| `restore`, also")).collect();
-    let quoted = |subjects: &[String]| {
-        subjects.iter().map(|subject| format!("{subject:?}")).collect::<Vec<_>>().join(", ")
+/// What the row's `STREAM.*` stands for.
+const OF_STREAM: [&str; 4] = ["CREATE", "UPDATE", "DELETE", "RESTORE"];
+
+/// Every subject that a restore publishes to, one by one.
+fn each_subject() -> Vec<String> {
+    let all =
+        [subjects("| `backup`"), subjects("| `restore`, also"), subjects("| `restore --method publish`")];
+    let expand = |subject: String| match subject.contains(".STREAM.*.") {
+        true => OF_STREAM.map(|what| subject.replace('*', what)).to_vec(),
+        false => vec![subject],
     };
-    let user = |name: &str, subjects: &[String]| {
-        let subjects = quoted(subjects);
-        format!(
-            "{{user: {name}, password: pw, permissions: {{publish: [{subjects}], subscribe: [\"_INBOX.>\"]}}}}"
-        )
-    };
-    let (reader, restorer) = (user("reader", &reading), user("restorer", &restoring));
-    let text = format!("authorization {{ users: [{{user: admin, password: pw}}, {reader}, {restorer}] }}");
+    all.concat().into_iter().flat_map(expand).collect()
+}
+
+fn user(name: &str, subjects: &[String]) -> String {
+    let quoted: Vec<_> = subjects.iter().map(|subject| format!("{subject:?}")).collect();
+    let publish = quoted.join(", ");
+    format!(
+        "{{user: {name:?}, password: pw, permissions: {{publish: [{publish}], subscribe: [\"_INBOX.>\"]}}}}"
+    )
+}
+
+/// A server with these users besides an administrator.
+fn server(users: &[String]) -> NatsOptions {
+    let users = users.join(", ");
+    let text = format!("authorization {{ users: [{{user: admin, password: pw}}, {users}] }}");
     NatsOptions { auth: NatsAuth::Config(text), ..NatsOptions::default() }
+}
+
+fn url(site: &Site, user: &str) -> String {
+    format!("nats://{user}:pw@127.0.0.1:{}", site.nats.port())
+}
+
+fn run(site: &Site, user: &str, arguments: &[&str]) -> Run {
+    Run::of(site.command(arguments).env("TRSTCTL_NATS_URL", url(site, user)))
+}
+
+fn seed_as_admin(site: &Site) {
+    site.block_on(async {
+        let connection = Connection::connect(&ConnectOptions::new(url(site, "admin"))).await.unwrap();
+        let history = HistoryOptions { gaps: Gaps::None, ..HistoryOptions::default() };
+        let history = History::with_options(1, 300, history);
+        seed(&connection, &StreamConfig::new(STREAM, "events.>", 1), history, |_| {}).await.unwrap();
+    });
 }
 
 #[test]
 fn documented_permissions_are_enough_to_back_up_and_to_restore() {
-    let mut site = Site::with(server());
-    let url = |site: &Site, user: &str| format!("nats://{user}:pw@127.0.0.1:{}", site.nats.port());
-    let run = |site: &Site, user: &str, arguments: &[&str]| {
-        Run::of(site.command(arguments).env("TRSTCTL_NATS_URL", url(site, user)))
-    };
-    site.block_on(async {
-        let connection = Connection::connect(&ConnectOptions::new(url(&site, "admin"))).await.unwrap();
-        seed(&connection, &StreamConfig::new(STREAM, "events.>", 1), History::new(1, 300), |_| {})
-            .await
-            .unwrap();
-    });
+    let reading = subjects("| `backup`");
+    let restoring: Vec<_> = reading.iter().cloned().chain(subjects("| `restore`, also")).collect();
+    let users = [user("reader", &reading), user("restorer", &restoring)];
+    let mut site = Site::with(server(&users));
+    seed_as_admin(&site);
     run(&site, "reader", &["backup", "--output", "a.jsonl"]).succeed();
     run(&site, "reader", &["rebuild"]);
     run(&site, "reader", &["diff"]).succeed();
-    site.lose_log(server());
+    site.lose_log(server(&users));
     run(&site, "reader", &["restore", "a.jsonl"]).fail(8, "refused");
     run(&site, "restorer", &["restore", "a.jsonl"]).succeed();
+}
+
+/// Each command is run once without each subject: it does without, or is refused and names it, nothing half-done.
+#[test]
+fn a_permission_that_is_missing_is_named_and_the_same_command_goes_on_with_it() {
+    let all = each_subject();
+    let without = |left_out: usize| {
+        let others: Vec<_> = all.iter().enumerate().filter(|(index, _)| *index != left_out).collect();
+        user(
+            &format!("without_{left_out}"),
+            &others.into_iter().map(|(_, subject)| subject.clone()).collect::<Vec<_>>(),
+        )
+    };
+    let users: Vec<_> = (0..all.len()).map(without).chain([user("full", &all)]).collect();
+    let mut site = Site::with(server(&users));
+    seed_as_admin(&site);
+    run(&site, "full", &["backup", "--output", "a.jsonl"]).succeed();
+    run(&site, "full", &["rebuild"]);
+    let reading: [&[&str]; 3] = [&["backup", "--output", "b.jsonl"], &["rebuild"], &["diff"]];
+    let restoring: [&[&str]; 2] = [&["restore", "a.jsonl"], &["restore", "--method", "publish", "a.jsonl"]];
+    let mut refused = 0;
+    for (index, subject) in all.iter().enumerate() {
+        for arguments in reading.iter().chain(&restoring) {
+            if arguments[0] == "restore" {
+                site.lose_log(server(&users));
+            }
+            let ended = run(&site, &format!("without_{index}"), arguments);
+            println!("{arguments:?} without {subject}: {:?} {}", ended.code, ended.stderr);
+            if !matches!(ended.code, Some(0 | 1)) {
+                refused += 1;
+                let ended = ended.fail(8, "refused");
+                let named = subject.trim_end_matches('>');
+                assert!(ended.stderr.contains(named), "{subject} is not named: {}", ended.stderr);
+                assert!(!site.path("b.jsonl").exists());
+                let again = run(&site, "full", arguments);
+                assert!(matches!(again.code, Some(0 | 1)), "{}", again.stderr);
+            }
+            run(&site, "full", &["backup", "--force", "--new-history", "a test", "--output", "seen.jsonl"])
+                .succeed();
+            assert_eq!(
+                records_without_times(&site.path("seen.jsonl")),
+                records_without_times(&site.path("a.jsonl"))
+            );
+            let _ = std::fs::remove_file(site.path("b.jsonl"));
+            let _ = std::fs::remove_file(site.path("b.jsonl.head"));
+        }
+    }
+    assert!(refused > 20, "{refused}");
 }

@@ -178,12 +178,21 @@ impl<'a> Publisher<'a> {
     async fn next_answers(&mut self) -> Result<Vec<Message>, Failure> {
         match tokio::time::timeout(ACKNOWLEDGEMENT, self.acknowledgements.next_batch()).await {
             Ok(answers) => Ok(answers?),
-            Err(_) => Err(Failure::new(
-                Class::Unreachable,
-                format!("the server acknowledged nothing for {} s", ACKNOWLEDGEMENT.as_secs()),
-                "Check the server and the network between; the same command continues where this one stopped.",
-            )),
+            Err(_) => Err(self.unanswered()),
         }
+    }
+
+    fn unanswered(&self) -> Failure {
+        // Who may not publish events is told so, and gets no acknowledgement.
+        let is_event = |subject: &str| !subject.starts_with('$');
+        if let Some(refusal) = self.connection.refused_publish(is_event) {
+            return refusal.into();
+        }
+        Failure::new(
+            Class::Unreachable,
+            format!("the server acknowledged nothing for {} s", ACKNOWLEDGEMENT.as_secs()),
+            "Check the server and the network between; the same command continues where this one stopped.",
+        )
     }
 
     /// Checks one acknowledgement, and retires what it completes.

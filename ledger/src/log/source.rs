@@ -93,7 +93,7 @@ impl Source {
         self.pull().await?;
         let batch = match tokio::time::timeout(patience, self.subscription.next_batch()).await {
             Ok(batch) => batch?,
-            Err(_) => return Ok(self.silence()),
+            Err(_) => return self.silence(),
         };
         let mut delivered = Vec::with_capacity(batch.len());
         for message in batch {
@@ -104,15 +104,22 @@ impl Source {
         Ok(if delivered.is_empty() { Received::News } else { Received::Messages(delivered) })
     }
 
-    fn silence(&mut self) -> Received {
+    fn silence(&mut self) -> Result<Received, Trouble> {
+        let subject = self.pull_subject();
+        if let Some(refusal) = self.connection.refused_publish(|refused| refused == subject) {
+            return Err(refusal.into());
+        }
         let before = std::mem::replace(&mut self.received_bytes, self.connection.received_bytes());
-        if before == self.received_bytes { Received::Silence } else { Received::News }
+        Ok(if before == self.received_bytes { Received::Silence } else { Received::News })
+    }
+
+    fn pull_subject(&self) -> String {
+        self.connection.api_subject(&format!("CONSUMER.MSG.NEXT.{}.{}", self.stream, self.consumer))
     }
 
     async fn pull(&mut self) -> Result<(), Trouble> {
+        let subject = self.pull_subject();
         while let Some(pull) = self.pulls.next() {
-            let subject =
-                self.connection.api_subject(&format!("CONSUMER.MSG.NEXT.{}.{}", self.stream, self.consumer));
             let reply = format!("{}.{}", self.inbox, pull.reply_token());
             let body = serde_json::to_vec(&pull).expect("numbers are JSON");
             self.connection.publish(&subject, &reply, b"", &body).await?;

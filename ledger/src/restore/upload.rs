@@ -216,8 +216,14 @@ impl<'a> Upload<'a> {
     async fn next_answer(&mut self) -> Result<Message, Failure> {
         match tokio::time::timeout_at(self.last_answer + CHUNK_ANSWER, self.answers.next()).await {
             Ok(answer) => Ok(answer?),
-            Err(_) => Err(silent_server(self.stream, CHUNK_ANSWER)),
+            Err(_) => Err(self.unanswered_within(CHUNK_ANSWER)),
         }
+    }
+
+    /// Who may not send chunks is told so, and gets no answer.
+    fn unanswered_within(&self, patience: Duration) -> Failure {
+        let refusal = self.connection.refused_publish(|subject| subject == self.deliver);
+        refusal.map_or_else(|| silent_server(self.stream, patience), Failure::from)
     }
 
     fn check(&mut self, answer: &Message) -> Result<(), Failure> {
@@ -249,7 +255,7 @@ impl<'a> Upload<'a> {
         let patience = FINAL_ANSWER + Duration::from_secs(self.sent_bytes / FINAL_BYTES_A_SECOND);
         let answer = match tokio::time::timeout(patience, self.answers.next()).await {
             Ok(answer) => answer?,
-            Err(_) => return Err(silent_server(self.stream, patience)),
+            Err(_) => return Err(self.unanswered_within(patience)),
         };
         if answer.payload().is_empty() {
             return Err(given_up(self.stream));

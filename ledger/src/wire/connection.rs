@@ -227,6 +227,11 @@ impl Connection {
         format!("{}.{endpoint}", self.inner.api_prefix)
     }
 
+    /// The server's last refusal, if it was of a publish to such a subject, which had no answer to wait for.
+    pub fn refused_publish(&self, is_such: impl Fn(&str) -> bool) -> Option<LogError> {
+        self.inner.shared.refused_publish(is_such)
+    }
+
     fn usable(&self) -> Result<(), LogError> {
         match self.inner.shared.ended() {
             Some(reason) => Err(reason.clone()),

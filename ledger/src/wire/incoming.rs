@@ -121,6 +121,15 @@ impl Shared {
         self.router().last_refusal.clone()
     }
 
+    /// The server's last refusal, if it was of a publish to such a subject.
+    pub(super) fn refused_publish(&self, is_such: impl Fn(&str) -> bool) -> Option<LogError> {
+        let text = self.last_refusal()?;
+        match Violation::read(&text)? {
+            Violation::Publish(subject) if is_such(subject) => Some(not_permitted(subject, &text)),
+            _ => None,
+        }
+    }
+
     /// Why the connection has ended, if it has.
     pub(super) fn ended(&self) -> Option<&LogError> {
         self.ended.get()
@@ -292,11 +301,7 @@ fn refused(shared: &Shared, text: &[u8], refusal: &mut Option<LogError>) {
         *refusal = Some(shared.lost(format!("the server said: {text}")));
         return;
     };
-    let error = |what: &str| LogError::Refused {
-        what: what.to_owned(),
-        reason: text.clone(),
-        hint: "Give this NATS user permission for that subject.".to_owned(),
-    };
+    let error = |what: &str| not_permitted(what, &text);
     let mut router = shared.router();
     match violation {
         Violation::Publish(subject) => {
@@ -316,6 +321,14 @@ fn refused(shared: &Shared, text: &[u8], refusal: &mut Option<LogError>) {
             }
             router.last_refusal = Some(text.clone());
         }
+    }
+}
+
+fn not_permitted(what: &str, text: &str) -> LogError {
+    LogError::Refused {
+        what: what.to_owned(),
+        reason: text.to_owned(),
+        hint: "Give this NATS user permission for that subject.".to_owned(),
     }
 }
 
