@@ -4,8 +4,8 @@ mod support;
 
 use std::io::Cursor;
 
-use support::forge::{forged, lines, replaced};
-use support::large::{v1_with_line_of, with_gaps, with_tenants};
+use support::forge::{forged, lines, replaced, rooted};
+use support::large::{v1_with_line_of, v2_with_line_of, with_gaps, with_tenants};
 use support::{header, message, messages, written};
 use trstctl_formats::backup::{FormatVersion, VerifyOptions, WriteError, Writer, verify, verify_stream};
 use trstctl_formats::{Class, Failure};
@@ -30,6 +30,16 @@ fn a_record_line_over_64_mib_is_malformed_in_version_1_and_still_hashed() {
     // A wrong checksum decides before it.
     let damaged = replaced(&bytes, b"alice", b"alicf");
     assert_eq!(verdict(&damaged).unwrap_err().class, Class::Damaged);
+}
+
+#[test]
+fn a_record_line_over_128_mib_is_malformed_in_version_2() {
+    let max = FormatVersion::V2.max_line_bytes();
+    let bytes = v2_with_line_of(max);
+    assert_eq!(lines(&bytes)[1].len(), max);
+    verdict(&bytes).unwrap();
+    let failure = verdict(&rooted(&replaced(&bytes, b"events.x", b"events.xx"))).unwrap_err();
+    assert_eq!((failure.class, failure.place.line), (Class::MalformedRecord, Some(2)), "{failure}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use support::forge::{forged, lines, replaced, rooted};
-use support::large::{v1_with_line_of, with_gaps, with_tenants};
+use support::large::{v1_with_line_of, v2_with_line_of, with_gaps, with_tenants};
 use support::{KEY_FILE, V1_KEYED, V2_KEYED, go, matrix};
 use trstctl_formats::backup::{Allow, BackupKey, FormatVersion, VerifyOptions, verify};
 
@@ -293,6 +293,7 @@ fn both_readers_agree_at_the_limits() {
     let long_trailer = put(&plain, ",\"records\":");
     let gaps = with_gaps(1_000_001);
     let tenants = with_tenants(250_001);
+    let v2_at_limit = v2_with_line_of(FormatVersion::V2.max_line_bytes());
     let cases = [
         ("a record at the limit", v1_with_line_of(max)),
         ("a record over the limit", v1_with_line_of(max + 1)),
@@ -305,6 +306,8 @@ fn both_readers_agree_at_the_limits() {
         ("a trailer over the limit without newline", long_trailer[..long_trailer.len() - 1].to_vec()),
         ("another last line over the limit", replaced(&long_trailer, b"backup-trailer", b"backup-trailes")),
         ("a trailer over the limit", long_trailer),
+        ("a record of version 2 over the limit", rooted(&replaced(&v2_at_limit, b"events.x", b"events.xx"))),
+        ("a record of version 2 at the limit", v2_at_limit),
         ("a million gaps", with_gaps(1_000_000)),
         ("more, and not null", forged(&replaced(&gaps, b"\"gaps\":null", b"\"gaps\":[]"))),
         ("more than a million gaps", gaps),

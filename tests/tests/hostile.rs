@@ -95,6 +95,19 @@ fn line_of_exactly_the_limit_is_read_and_one_byte_more_is_malformed() {
     assert!(run.stderr.contains("line 2"), "{}", run.stderr);
 }
 
+#[test]
+fn line_of_exactly_the_limit_of_version_2_is_read_in_the_memory_that_is_promised() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("long.jsonl");
+    let line = || fs::read(&path).unwrap().split_inclusive(|&byte| byte == b'\n').nth(1).unwrap().len();
+    lonely(&path, [1, 1], 1, "events.x", "");
+    // Base64 takes four characters for three bytes; the subject the rest.
+    let rest = FormatVersion::V2.max_line_bytes() - line();
+    lonely(&path, [1, 1], 1, &format!("events.x{}", "x".repeat(rest % 4)), &".".repeat(rest / 4 * 3));
+    assert_eq!(line(), FormatVersion::V2.max_line_bytes());
+    verify_within(&path, LONGEST_LINE).succeed();
+}
+
 /// The verdict that a vector's name states: `accept` or the class.
 fn stated(path: &Path) -> String {
     let name = path.file_name().unwrap().to_string_lossy().into_owned();
@@ -152,8 +165,8 @@ fn devices_are_no_backups_and_an_endless_stream_is_refused_at_its_beginning() {
     site.dr(&["backup", "--output", "b.jsonl"]).fail(8, "no_stream");
 }
 
-/// A version 2 file of one message, at this sequence, of a log that ends at `last`.
-fn lonely(path: &Path, first: u64, sequence: u64, last: u64) {
+/// A version 2 file of one message, at this sequence, of a log that begins and ends at those.
+fn lonely(path: &Path, [first, last]: [u64; 2], sequence: u64, subject: &str, payload: &str) {
     let header = Header {
         version: FormatVersion::V2,
         created_at: StoreTime(1_700_000_000_000_000_000),
@@ -166,9 +179,9 @@ fn lonely(path: &Path, first: u64, sequence: u64, last: u64) {
     let message = StoredMessage {
         sequence,
         stored_at: StoreTime(1_700_000_000_000_000_000),
-        subject: "events.x".into(),
+        subject: subject.to_owned().into(),
         headers: "".into(),
-        payload: "lonely".into(),
+        payload: payload.to_owned().into(),
     };
     writer.append(&message).unwrap();
     writer.finish().unwrap();
@@ -178,7 +191,7 @@ fn lonely(path: &Path, first: u64, sequence: u64, last: u64) {
 fn gap_that_no_server_could_hold_is_refused_before_anything_is_written() {
     let site = Site::start();
     let path = site.path("gap.jsonl");
-    lonely(&path, 1, 1, 999_999_999_999_999_999);
+    lonely(&path, [1, 999_999_999_999_999_999], 1, "events.x", "lonely");
     verify_within(&path, SHORT_LINES).succeed();
     let restore = ["restore", "--allow-unkeyed", "gap.jsonl"];
     let (run, peak) = Running::start(&mut site.command(&restore)).end_measured();
@@ -192,7 +205,7 @@ fn gap_that_no_server_could_hold_is_refused_before_anything_is_written() {
 fn largest_sequence_of_the_format_is_restored() {
     let site = Site::start();
     let largest = 999_999_999_999_999_999;
-    lonely(&site.path("a.jsonl"), largest, largest, largest);
+    lonely(&site.path("a.jsonl"), [largest, largest], largest, "events.x", "lonely");
     site.dr(&["restore", "--allow-unkeyed", "a.jsonl"]).succeed();
     site.dr(&["backup", "--output", "b.jsonl"]).succeed();
     assert_eq!(records(&site.path("a.jsonl")), records(&site.path("b.jsonl")));

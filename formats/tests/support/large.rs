@@ -11,6 +11,20 @@ pub fn v1_with_line_of(len: usize) -> Vec<u8> {
     forged(&replaced(&bytes, b",\"v\":1", format!(",{fill}\"v\":1").as_bytes()))
 }
 
+/// A version 2 file whose one record takes this many bytes, newline included. The subject begins with `events.x`.
+pub fn v2_with_line_of(len: usize) -> Vec<u8> {
+    let of = |subject: &str, payload: &[u8]| {
+        written(
+            &header(FormatVersion::V2, 1),
+            &[message(1, subject, "2026-01-02T03:00:02Z", None, payload)],
+            None,
+        )
+    };
+    let rest = len - lines(&of("events.x", b""))[1].len();
+    let subject = format!("events.x{}", "x".repeat(rest % 4));
+    of(&subject, &vec![b'.'; rest / 4 * 3])
+}
+
 /// A log with a message at every other sequence.
 pub fn with_gaps(count: u64) -> Vec<u8> {
     let mut writer = Writer::create(Vec::new(), &header(FormatVersion::V2, 2 * count + 1), None).unwrap();
