@@ -55,6 +55,7 @@ impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let value = match self.unit {
             Unit::BytesPerSecond => format!("{:.2} GB/s", self.median() / 1e9),
+            Unit::EventsPerSecond if self.median() < 10e3 => format!("{:.1} k/s", self.median() / 1e3),
             Unit::EventsPerSecond => format!("{:.0} k/s", self.median() / 1e3),
             Unit::RowsPerSecond => format!("{:.0} k rows/s", self.median() / 1e3),
             Unit::SignaturesPerSecond => format!("{:.1} k signs/s", self.median() / 1e3),

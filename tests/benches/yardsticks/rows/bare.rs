@@ -11,7 +11,8 @@ use trstctl_ledger::wire::{ConnectOptions, Connection};
 
 const ANSWER: Duration = Duration::from_secs(30);
 const BATCH: u64 = 10_000;
-const WINDOW: u64 = 1024;
+/// Messages that a windowed publish leaves unacknowledged.
+pub const WINDOW: u64 = 1024;
 
 async fn connect(url: &str) -> Connection {
     Connection::connect(&ConnectOptions::new(url)).await.expect("the server answers")
@@ -45,9 +46,9 @@ pub async fn pull(url: &str, messages: u64) -> f64 {
     messages as f64 / begun.elapsed().as_secs_f64()
 }
 
-/// Messages a second at which they are published into a new stream, 1,024 unacknowledged, each with the sequence that it
+/// Messages a second at which they are published into a new stream, so many unacknowledged, each with the sequence that it
 /// expects before it. The stream is deleted afterwards.
-pub async fn publish(url: &str, replicas: u32, messages: &[StoredMessage]) -> f64 {
+pub async fn publish(url: &str, replicas: u32, window: u64, messages: &[StoredMessage]) -> f64 {
     let connection = connect(url).await;
     let config = StreamConfig::new(STREAM, "events.>", replicas);
     JetStreamLog::create(connection.clone(), &config).await.expect("a stream is created");
@@ -57,7 +58,7 @@ pub async fn publish(url: &str, replicas: u32, messages: &[StoredMessage]) -> f6
     let (mut sent, mut acknowledged) = (0_u64, 0);
     let mut headers = Vec::new();
     while acknowledged < messages.len() as u64 {
-        while sent < (acknowledged + WINDOW).min(messages.len() as u64) {
+        while sent < (acknowledged + window).min(messages.len() as u64) {
             let message = &messages[sent as usize];
             expecting(&mut headers, message, sent);
             let subject = std::str::from_utf8(&message.subject).expect("subjects of events are text");

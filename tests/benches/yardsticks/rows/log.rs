@@ -1,12 +1,14 @@
 //! Backup, restore and read-back against bare clients of the same server with the same messages.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use trstctl_engines::{NatsCluster, NatsOptions};
 use trstctl_formats::StoredMessage;
 use trstctl_ledger::history::{Gaps, History, HistoryOptions, Odd};
 use trstctl_tests::{Run, Site, seed_at};
 
-use super::{bare, child};
+use super::{bare, child, slow_link};
 use crate::figures::{Figures, Unit, alternate, seconds};
 use crate::row::{Reach, Row, Yardstick};
 use crate::setting::Setting;
@@ -48,6 +50,17 @@ const PUBLISHING: Promise = Promise {
     times: 0.8,
     limit: "the server storing and acknowledging one message after the other.",
 };
+
+const PUBLISHING_OVER_LATENCY: Promise = Promise {
+    what: "restore by publishing, 1 ms further away",
+    yardstick: "one at a time",
+    times: 40.0,
+    limit: "the server storing and acknowledging one message after the other.",
+};
+/// What a message takes longer to the server.
+const LATENCY: Duration = Duration::from_millis(1);
+/// Messages that are published one at a time, which takes seconds.
+const ONE_AT_A_TIME: usize = 2_000;
 
 impl Promise {
     fn row(&self, events: u64, (theirs, ours): (Figures, Figures)) -> Row {
@@ -118,6 +131,26 @@ pub fn restore(setting: &Setting) -> Vec<Row> {
     vec![ARCHIVE.row(events, archive), READ_BACK.row(events, read_back), PUBLISHING.row(events, publish)]
 }
 
+/// Over a link that takes a millisecond longer: who waits for each answer pays it for each message.
+pub fn publish_over_latency(setting: &Setting) -> Vec<Row> {
+    let site = Site::start();
+    let events = setting.events / 5;
+    site.seed(history(events));
+    site.dr(&["backup", "--output", "a.jsonl"]).succeed();
+    let messages: Vec<StoredMessage> = history(events).stored().take(ONE_AT_A_TIME).collect();
+    let (direct, port) = (site.nats.url(), slow_link::before(site.nats.port(), LATENCY));
+    let url = format!("nats://127.0.0.1:{port}");
+    site.block_on(bare::delete(&direct));
+    let one_at_a_time = || site.block_on(bare::publish(&url, 1, 1, &messages));
+    let ours = || {
+        let report = on(&site, &url, 1, &["restore", "--json", "--method", "publish", "a.jsonl"]);
+        site.block_on(bare::delete(&direct));
+        rate(&report, "write the log")
+    };
+    let pair = alternate(Unit::EventsPerSecond, setting.rounds, one_at_a_time, ours);
+    vec![PUBLISHING_OVER_LATENCY.row(events, pair)]
+}
+
 /// Three servers on this machine, three replicas.
 pub fn restore_on_three(setting: &Setting) -> Vec<Row> {
     let site = Site::start();
@@ -148,7 +181,7 @@ impl Measured {
         for round in 0..=setting.rounds.min(MOST_ROUNDS) {
             let mut this = Self::default();
             site.block_on(bare::delete(url));
-            this.bare_publish.push(site.block_on(bare::publish(url, replicas, &messages)));
+            this.bare_publish.push(site.block_on(bare::publish(url, replicas, bare::WINDOW, &messages)));
             let report = dr(&["restore", "--json", "a.jsonl"]);
             this.archive.push(rate(&report, "write the log"));
             this.read_back.push(rate(&report, "read back, compare"));

@@ -8,8 +8,10 @@ mod read_model;
 mod resume;
 mod signer;
 mod signer_site;
+mod slow_link;
 mod verify;
 mod verify_memory;
+mod whole;
 /// What the signer's own tests ask it to sign.
 #[path = "../../../../signer/tests/support/x509.rs"]
 #[allow(dead_code, reason = "rows use the good certificates only")]
@@ -35,6 +37,8 @@ pub const ALL: &[Entry] = &[
     Entry { name: "log/memory", measure: log::memory },
     Entry { name: "log/restore", measure: log::restore },
     Entry { name: "log/three-servers", measure: log::restore_on_three },
+    Entry { name: "log/latency", measure: log::publish_over_latency },
+    Entry { name: "whole/processes", measure: whole::seconds_of_each },
     Entry { name: "read-model/rebuild", measure: read_model::speed },
     Entry { name: "read-model/memory", measure: read_model::memory },
     Entry { name: "read-model/readers", measure: read_model::readers },
