@@ -218,6 +218,8 @@ mod tests {
     async fn what_cannot_be_read_is_a_damage_and_has_a_place() {
         let failure = read_live(&Unreadable, Lines::Exact, &Progress::default()).await.unwrap_err();
         assert_eq!((failure.class, failure.place.sequence), (Class::ReadbackDiffers, Some(2)));
+        assert!(failure.message.starts_with("the restored log is damaged: "), "{failure:?}");
+        assert_eq!(failure.hint, RESTORE_AGAIN);
     }
 
     fn content(first_sequence: u64, last_sequence: u64, gaps: &[(u64, u64)]) -> Content {
