@@ -35,8 +35,8 @@ bench: EVENTS = 1000000
 bench: setup build ## Every promised number beside its yardstick, into docs/benchmarks.md.
 	EVENTS=$(EVENTS) GB="$(GB)" SIZES="$(SIZES)" ROUNDS="$(ROUNDS)" $(CARGO) bench --locked -p trstctl-tests --bench yardsticks -- $(ROWS)
 
-audit: ## No table of the migrations without a recovery class.
-	$(CARGO) run --quiet --locked -p trstctl-dr -- manifest audit --migrations migrations
+audit: build ## No table of the migrations without a recovery class.
+	target/release/trstctl-dr manifest audit --migrations migrations
 
 man: ## Write the man pages anew from the command line's definition.
 	UPDATE_MAN=1 $(CARGO) test --locked -p trstctl-dr -p trstctl-signer --test man
