@@ -139,7 +139,8 @@ pub fn publish_over_latency(setting: &Setting) -> Vec<Row> {
     site.dr(&["backup", "--output", "a.jsonl"]).succeed();
     let messages: Vec<StoredMessage> = history(events).stored().take(ONE_AT_A_TIME).collect();
     let (direct, port) = (site.nats.url(), slow_link::before(site.nats.port(), LATENCY));
-    let url = format!("nats://127.0.0.1:{port}");
+    let (server, _) = direct.rsplit_once(':').expect("a URL with a port");
+    let url = format!("{server}:{port}");
     site.block_on(bare::delete(&direct));
     let one_at_a_time = || site.block_on(bare::publish(&url, 1, 1, &messages));
     let ours = || {
