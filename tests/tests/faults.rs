@@ -349,11 +349,11 @@ fn backup_whose_questions_are_cut_off_goes_on() {
 /// Each waits as long as for a server that is busy.
 #[test]
 fn commands_whose_questions_are_not_answered_go_on() {
-    if is_whole() {
-        for phase in [Phase::Backup, Phase::Restore, Phase::Publish, Phase::Rebuild] {
-            for action in [Action::Drop, Action::Stall, Action::Freeze] {
-                each_question(phase, &action, &["done", "unreachable", "refused"]);
-            }
+    let phases = [Phase::Backup, Phase::Restore, Phase::Publish, Phase::Rebuild];
+    let actions = [Action::Drop, Action::Stall, Action::Freeze];
+    for phase in &phases[..cases(1, phases.len())] {
+        for action in &actions[..cases(1, actions.len())] {
+            each_question(*phase, action, &["done", "unreachable", "refused"]);
         }
     }
 }
