@@ -9,6 +9,7 @@ mod blocks;
 mod growth;
 
 use sha2::{Digest as _, Sha256};
+use trstctl_sha256::Checksum;
 
 use crate::Digest;
 
@@ -28,6 +29,18 @@ pub fn leaf_hash(bytes: &[u8]) -> Digest {
 /// Puts the [`leaf_hash`] of each into `leaves`, in their order, in place of what it held: several at once.
 pub(crate) fn leaf_hashes<'a>(lines: impl ExactSizeIterator<Item = &'a [u8]>, leaves: &mut Vec<Digest>) {
     hash_each(LEAF, lines, leaves);
+}
+
+/// The same, while `checksum` takes `bytes`: the lines, which lie in them, cost little more.
+pub(crate) fn leaf_hashes_beside<'a>(
+    checksum: &mut Checksum,
+    bytes: &[u8],
+    lines: impl ExactSizeIterator<Item = &'a [u8]>,
+    leaves: &mut Vec<Digest>,
+) {
+    leaves.clear();
+    leaves.resize(lines.len(), Digest([0; 32]));
+    checksum.update_beside(bytes, LEAF, lines, |number, leaf| leaves[number] = Digest(leaf));
 }
 
 /// Puts the hash of each into `digests`, in their order, in place of what it held: several at once.

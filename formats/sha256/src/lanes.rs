@@ -31,39 +31,38 @@ pub(crate) struct Lane<'a> {
     number: usize,
 }
 
-/// Hands over `SHA-256(prefix ‖ message)` of each message.
+/// Hands over `SHA-256(prefix ‖ message)` of each message, with its number.
 pub(crate) fn hash_each<'a, const N: usize, S: States<N>>(
     mut states: S,
     prefix: u8,
-    messages: impl Iterator<Item = &'a [u8]>,
+    mut messages: impl Iterator<Item = (usize, &'a [u8])>,
     mut out: impl FnMut(usize, Digest),
 ) {
-    let mut waiting = messages.enumerate();
     let mut lanes: [Lane<'a>; N] = std::array::from_fn(|_| Lane::new());
-    let mut busy: usize = lanes.iter_mut().map(|lane| usize::from(lane.begin(prefix, waiting.next()))).sum();
+    let mut busy: usize = lanes.iter_mut().map(|lane| usize::from(lane.begin(prefix, messages.next()))).sum();
     while busy > S::FEW {
         let blocks = states.advance(&lanes);
         for (at, lane) in lanes.iter_mut().enumerate().filter(|(_, lane)| lane.is_busy()) {
-            lane.done += blocks;
+            lane.advance(blocks);
             if !lane.is_busy() {
                 out(lane.number, digest(&states.of(at)));
                 states.set(at, &INITIAL);
-                busy -= usize::from(!lane.begin(prefix, waiting.next()));
+                busy -= usize::from(!lane.begin(prefix, messages.next()));
             }
         }
     }
     for (at, lane) in lanes.iter().enumerate().filter(|(_, lane)| lane.is_busy()) {
-        out(lane.number, lane.finish(states.of(at)));
+        lane.finish(states.of(at), &mut out);
     }
 }
 
 impl<'a> Lane<'a> {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { padded: Padded::nothing(), done: 0, number: 0 }
     }
 
     /// Takes the next message; answers whether there was one.
-    fn begin(&mut self, prefix: u8, next: Option<(usize, &'a [u8])>) -> bool {
+    pub(crate) fn begin(&mut self, prefix: u8, next: Option<(usize, &'a [u8])>) -> bool {
         let Some((number, message)) = next else { return false };
         self.padded.set(prefix, message);
         (self.done, self.number) = (0, number);
@@ -93,11 +92,17 @@ impl<'a> Lane<'a> {
         self.padded.block(self.done.min(self.padded.count.saturating_sub(1)))
     }
 
-    /// The digest, of which this is the state so far.
-    fn finish(&self, mut state: State) -> Digest {
+    /// So many of its blocks were taken.
+    #[inline]
+    pub(crate) fn advance(&mut self, blocks: usize) {
+        self.done += blocks;
+    }
+
+    /// Takes the blocks that are left, behind this state; hands over the digest.
+    pub(crate) fn finish(&self, mut state: State, mut out: impl FnMut(usize, Digest)) {
         for number in self.done..self.padded.count {
             compress256(&mut state, std::slice::from_ref(self.padded.block(number)));
         }
-        digest(&state)
+        out(self.number, digest(&state));
     }
 }

@@ -6,6 +6,8 @@
 //! other. The digests are the same.
 #![deny(missing_docs)]
 
+mod checksum;
+mod gather;
 #[cfg_attr(not(target_arch = "x86_64"), path = "instructions_nowhere.rs")]
 mod instructions;
 mod lanes;
@@ -18,6 +20,7 @@ mod with_mac;
 
 use sha2::{Digest as _, Sha256};
 
+pub use checksum::Checksum;
 pub use with_mac::WithMac;
 
 use instructions::ShaInstructions;
@@ -29,6 +32,15 @@ pub type Digest = [u8; 32];
 pub fn hash_each<'a>(
     prefix: u8,
     messages: impl Iterator<Item = &'a [u8]>,
+    digest: impl FnMut(usize, Digest),
+) {
+    hash_numbered(prefix, messages.enumerate(), digest);
+}
+
+/// The same of messages that have their numbers.
+fn hash_numbered<'a>(
+    prefix: u8,
+    messages: impl Iterator<Item = (usize, &'a [u8])>,
     mut digest: impl FnMut(usize, Digest),
 ) {
     #[cfg(target_arch = "x86_64")]
@@ -38,7 +50,7 @@ pub fn hash_each<'a>(
     if let Some(sha) = ShaInstructions::detect() {
         return lanes::hash_each(two::States::new(sha), prefix, messages, digest);
     }
-    messages.enumerate().for_each(|(number, message)| digest(number, hash_one(prefix, message)));
+    messages.for_each(|(number, message)| digest(number, hash_one(prefix, message)));
 }
 
 /// `SHA-256(prefix ‖ message)`.
@@ -80,7 +92,7 @@ mod tests {
             // The way of processors without AVX-512.
             if let Some(sha) = ShaInstructions::detect() {
                 let (states, mut digests) = (two::States::new(sha), Digests(Vec::new()));
-                lanes::hash_each(states, 0x17, messages.iter().copied(), |number, digest| {
+                lanes::hash_each(states, 0x17, messages.iter().copied().enumerate(), |number, digest| {
                     digests.put(number, digest);
                 });
                 assert_eq!(digests.all(), expected, "{count} messages");

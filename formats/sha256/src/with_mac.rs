@@ -7,9 +7,9 @@ use sha2::block_api::compress256;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::Digest;
+use crate::gather::{Gather, finished};
 use crate::instructions::{Halves, ShaInstructions};
-use crate::padded::pad;
-use crate::rounds::{BLOCK, INITIAL, State, digest};
+use crate::rounds::{BLOCK, INITIAL, State};
 
 /// What key and padding byte of HMAC begin with.
 const INNER: u8 = 0x36;
@@ -21,11 +21,7 @@ pub struct WithMac {
     /// The state of the checksum, and that of the MAC's inner hash.
     states: Zeroizing<[Halves; 2]>,
     outer: Zeroizing<State>,
-    /// What does not fill a block yet.
-    rest: [u8; BLOCK],
-    rest_bytes: usize,
-    /// Bytes so far.
-    len: u64,
+    gather: Gather,
 }
 
 impl WithMac {
@@ -34,38 +30,21 @@ impl WithMac {
         let sha = ShaInstructions::detect()?;
         let states = Zeroizing::new([INITIAL, keyed(key, INNER)].map(Halves::of));
         let outer = Zeroizing::new(keyed(key, OUTER));
-        Some(Self { sha, states, outer, rest: [0; BLOCK], rest_bytes: 0, len: 0 })
+        Some(Self { sha, states, outer, gather: Gather::new() })
     }
 
     /// Adds to the text.
-    pub fn update(&mut self, mut bytes: &[u8]) {
-        self.len += bytes.len() as u64;
-        if self.rest_bytes > 0 {
-            let (more, others) = bytes.split_at(bytes.len().min(BLOCK - self.rest_bytes));
-            self.keep(more);
-            if self.rest_bytes < BLOCK {
-                return;
-            }
-            self.sha.compress_same(&mut self.states, &[self.rest]);
-            self.rest_bytes = 0;
-            bytes = others;
-        }
-        let (blocks, end) = bytes.as_chunks::<BLOCK>();
+    pub fn update(&mut self, piece: &[u8]) {
+        let (completed, blocks) = self.gather.take(piece);
+        self.sha.compress_same(&mut self.states, completed.as_slice());
         self.sha.compress_same(&mut self.states, blocks);
-        self.keep(end);
-    }
-
-    fn keep(&mut self, bytes: &[u8]) {
-        self.rest[self.rest_bytes..][..bytes.len()].copy_from_slice(bytes);
-        self.rest_bytes += bytes.len();
     }
 
     /// Checksum and MAC.
     pub fn finish(self) -> (Digest, Digest) {
-        let end = &self.rest[..self.rest_bytes];
         let states = Zeroizing::new(self.states.each_ref().map(Halves::state));
-        let plain = finished(&states[0], end, self.len);
-        let inner = finished(&states[1], end, self.len + BLOCK as u64);
+        let plain = self.gather.finish(&states[0], 0);
+        let inner = self.gather.finish(&states[1], BLOCK as u64);
         (plain, finished(&self.outer, &inner, (BLOCK + inner.len()) as u64))
     }
 }
@@ -78,15 +57,6 @@ fn keyed(key: &[u8; 32], padding: u8) -> State {
     compress256(&mut state, &[block]);
     block.zeroize();
     state
-}
-
-/// The digest of `len` bytes, of which these are the last ones, less than a block.
-fn finished(state: &State, end: &[u8], len: u64) -> Digest {
-    let mut state = *state;
-    let mut blocks = [[0; BLOCK]; 2];
-    let count = pad(&mut blocks, 0, end, len * 8);
-    compress256(&mut state, &blocks[..count]);
-    digest(&state)
 }
 
 #[cfg(test)]

@@ -180,7 +180,8 @@ fn read_pair<'a>(cursor: &mut Cursor<'a>) -> Result<(&'a [u8], &'a [u8]), Fault>
 
 /// Whether a string of a line, escaped as there, has a CR or LF.
 fn breaks_line(escaped: &[u8]) -> bool {
-    escaped.contains(&b'\\') && json::v2_decoded(escaped).iter().any(|b| matches!(b, b'\r' | b'\n'))
+    memchr::memchr(b'\\', escaped).is_some()
+        && json::v2_decoded(escaped).iter().any(|b| matches!(b, b'\r' | b'\n'))
 }
 
 fn is_usual(pairs: &[u8], id: &[u8]) -> bool {

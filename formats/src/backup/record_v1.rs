@@ -46,7 +46,7 @@ fn push_data(out: &mut Vec<u8>, data: &[u8]) -> Result<(), String> {
         return Ok(());
     }
     // One level is the line's own object.
-    let end = json::skip_value(data, json::skip_space(data, 0), DEPTH_V1 - 1).map_err(|fault| {
+    let end = json::value_end(data, json::skip_space(data, 0), DEPTH_V1 - 1).map_err(|fault| {
         format!("its payload is not JSON: expected {} at byte {}", fault.expected, fault.at)
     })?;
     if json::skip_space(data, end) != data.len() {

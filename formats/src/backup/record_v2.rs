@@ -148,9 +148,7 @@ fn push_data(out: &mut Vec<u8>, text: &[u8], payload: &mut Vec<u8>) -> Option<()
 
 /// Whether a payload can stand in a line as it is.
 fn is_plain_data(payload: &[u8]) -> bool {
-    json::is_valid(payload, MAX_DATA_DEPTH_V2)
-        && memchr::memchr2(b'\r', b'\n', payload).is_none()
-        && simdutf8::basic::from_utf8(payload).is_ok()
+    json::is_on_one_line(payload, MAX_DATA_DEPTH_V2) && simdutf8::basic::from_utf8(payload).is_ok()
 }
 
 /// Appends an integer in decimal digits.
@@ -399,10 +397,11 @@ impl<'a> Data<'a> {
         if cursor.take(b",\"data\":") {
             let at = cursor.place();
             let json = cursor.value(MAX_DATA_DEPTH_V2)?;
-            return match memchr::memchr(b'\r', json) {
-                Some(cr) => Err(Fault::new(at + cr, "`data_b64`, since this payload has a CR")),
-                None => Ok(Data::Json(json)),
-            };
+            if cursor.has_seen_break() {
+                let cr = memchr::memchr(b'\r', json).unwrap_or_default();
+                return Err(Fault::new(at + cr, "`data_b64`, since this payload has a CR"));
+            }
+            return Ok(Data::Json(json));
         }
         if !cursor.take(b",\"data_b64\":\"") {
             return Ok(Data::Absent);

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::ops::Range;
 
 use hmac::Mac as _;
-use sha2::{Digest as _, Sha256};
+use trstctl_sha256::Checksum;
 
 use super::content::{Fold, Lines};
 use super::key::{BackupKey, HmacSha256, finish_mac};
@@ -28,7 +28,7 @@ pub struct Writer<W> {
     begun: bool,
     buffer: Vec<u8>,
     scratch: Scratch,
-    sha256: Sha256,
+    checksum: Checksum,
     mac_v1: Option<HmacSha256>,
     fold: Fold,
     tenants: Tenants,
@@ -108,7 +108,7 @@ impl<W: Write> Writer<W> {
             begun: false,
             buffer: Vec::with_capacity(BUFFER_BYTES + (64 << 10)),
             scratch: Scratch::default(),
-            sha256: Sha256::new(),
+            checksum: Checksum::default(),
             mac_v1: key.filter(|_| header.version == FormatVersion::V1).map(|key| key.mac(FormatVersion::V1)),
             fold: Fold::new(header.first_sequence),
             tenants: Tenants::default(),
@@ -205,7 +205,7 @@ impl<W: Write> Writer<W> {
         }
         self.begin();
         self.write_buffer()?;
-        let sha256 = Digest(self.sha256.finalize_reset().into());
+        let sha256 = Digest(std::mem::take(&mut self.checksum).finish());
         let mut summary = self.summary(sha256);
         match self.header.version {
             FormatVersion::V1 => self.push_trailer_v1(sha256),
@@ -265,8 +265,7 @@ impl<W: Write> Writer<W> {
     }
 
     fn write_buffer(&mut self) -> Result<(), WriteError> {
-        self.fold_lines();
-        self.sha256.update(&self.buffer);
+        self.hash_buffer();
         if let Some(mac) = &mut self.mac_v1 {
             mac.update(&self.buffer);
         }
@@ -277,9 +276,9 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
-    fn fold_lines(&mut self) {
+    fn hash_buffer(&mut self) {
         let lines = self.lines.iter().map(|line| &self.buffer[line.span.clone()]);
-        merkle::leaf_hashes(lines, &mut self.digests);
+        merkle::leaf_hashes_beside(&mut self.checksum, &self.buffer, lines, &mut self.digests);
         for (line, &leaf) in self.lines.drain(..).zip(&self.digests) {
             self.fold.push(line.sequence, leaf);
             self.tenants.push(&self.buffer[line.tenant], leaf);

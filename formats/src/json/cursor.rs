@@ -2,24 +2,28 @@
 
 use super::Fault;
 use super::members::RawString;
-use super::scan::{skip_value, string_end};
+use super::scan::Scanner;
 
 /// A place in a text.
 pub(crate) struct Cursor<'a> {
-    text: &'a [u8],
+    scanner: Scanner<'a>,
     at: usize,
 }
 
 impl<'a> Cursor<'a> {
     pub(crate) fn new(text: &'a [u8]) -> Self {
-        Self { text, at: 0 }
+        Self { scanner: Scanner::new(text), at: 0 }
+    }
+
+    fn text(&self) -> &'a [u8] {
+        self.scanner.text()
     }
 
     /// Takes `word` when it comes next.
     #[inline]
     pub(crate) fn take<const N: usize>(&mut self, word: &[u8; N]) -> bool {
         // The length is known to the compiler: a comparison of a few words.
-        let taken = self.text[self.at..].first_chunk::<N>() == Some(word);
+        let taken = self.text()[self.at..].first_chunk::<N>() == Some(word);
         self.at += if taken { N } else { 0 };
         taken
     }
@@ -33,8 +37,8 @@ impl<'a> Cursor<'a> {
     /// Takes a string's bytes and its closing quote; the opening one was taken.
     #[inline]
     pub(crate) fn string(&mut self) -> Result<RawString<'a>, Fault> {
-        let (end, escaped) = string_end(self.text, self.at)?;
-        let raw = &self.text[self.at..end];
+        let (end, escaped) = self.scanner.string_end(self.at)?;
+        let raw = &self.text()[self.at..end];
         self.at = end + 1;
         Ok(RawString { raw, escaped })
     }
@@ -42,17 +46,22 @@ impl<'a> Cursor<'a> {
     /// Takes one JSON value verbatim, of which at most `depth` brackets are open at once.
     #[inline]
     pub(crate) fn value(&mut self, depth: u32) -> Result<&'a [u8], Fault> {
-        let end = skip_value(self.text, self.at, depth)?;
-        let value = &self.text[self.at..end];
+        let end = self.scanner.value_end(self.at, depth)?;
+        let value = &self.text()[self.at..end];
         self.at = end;
         Ok(value)
+    }
+
+    /// Whether one of the values taken so far has a CR or LF.
+    pub(crate) fn has_seen_break(&self) -> bool {
+        self.scanner.has_seen_break()
     }
 
     /// Takes an integer without sign or leading zero, of at most 18 digits.
     #[inline]
     pub(crate) fn integer(&mut self) -> Result<u64, Fault> {
-        let digits = self.text[self.at..].iter().take_while(|b| b.is_ascii_digit()).count();
-        let text = &self.text[self.at..self.at + digits];
+        let digits = self.text()[self.at..].iter().take_while(|b| b.is_ascii_digit()).count();
+        let text = &self.text()[self.at..self.at + digits];
         if digits == 0 || digits > 18 || (digits > 1 && text[0] == b'0') {
             return Err(self.fault("an integer of 1 to 18 digits without leading zero"));
         }
@@ -62,7 +71,7 @@ impl<'a> Cursor<'a> {
 
     /// The bytes taken since the place `from`.
     pub(crate) fn since(&self, from: usize) -> &'a [u8] {
-        &self.text[from..self.at]
+        &self.text()[from..self.at]
     }
 
     pub(crate) fn place(&self) -> usize {
@@ -71,7 +80,7 @@ impl<'a> Cursor<'a> {
 
     /// Nothing may be left.
     pub(crate) fn end(&self) -> Result<(), Fault> {
-        if self.at == self.text.len() { Ok(()) } else { Err(self.fault("the end of the line")) }
+        if self.at == self.text().len() { Ok(()) } else { Err(self.fault("the end of the line")) }
     }
 
     pub(crate) fn fault(&self, expected: &'static str) -> Fault {

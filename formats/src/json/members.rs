@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::scan::{Fault, number_end, skip_space, skip_value, string_end};
+use super::scan::{Fault, Scanner, number_end, skip_space};
 use super::text::decode_go;
 
 /// A string's bytes between its quotes, as they stand in the text.
@@ -55,10 +55,11 @@ pub(crate) enum Value<'a> {
 impl<'a> Value<'a> {
     /// The value that begins at `at`, and its end.
     #[inline]
-    pub(crate) fn read(text: &'a [u8], at: usize, depth: u32) -> Result<(Self, usize), Fault> {
+    fn read(scanner: &mut Scanner<'a>, at: usize, depth: u32) -> Result<(Self, usize), Fault> {
+        let text = scanner.text();
         match text.get(at) {
             Some(b'"') => {
-                let (end, escaped) = string_end(text, at + 1)?;
+                let (end, escaped) = scanner.string_end(at + 1)?;
                 Ok((Value::String(RawString { raw: &text[at + 1..end], escaped }), end + 1))
             }
             Some(b'-' | b'0'..=b'9') => {
@@ -66,7 +67,7 @@ impl<'a> Value<'a> {
                 Ok((Value::Number(&text[at..end]), end))
             }
             first => {
-                let end = skip_value(text, at, depth)?;
+                let end = scanner.value_end(at, depth)?;
                 let span = &text[at..end];
                 Ok((Self::of_span(first, span), end))
             }
@@ -95,7 +96,7 @@ pub(crate) struct Member<'a> {
 
 /// The members of an object, or the elements of an array, one after the other.
 pub(crate) struct Members<'a> {
-    text: &'a [u8],
+    scanner: Scanner<'a>,
     at: usize,
     depth: u32,
     first: bool,
@@ -117,7 +118,11 @@ impl<'a> Members<'a> {
         if text.get(at) != Some(&bracket) || depth == 0 {
             return Err(Fault::new(at, expected));
         }
-        Ok(Self { text, at: at + 1, depth: depth - 1, first: true })
+        Ok(Self { scanner: Scanner::new(text), at: at + 1, depth: depth - 1, first: true })
+    }
+
+    fn text(&self) -> &'a [u8] {
+        self.scanner.text()
     }
 
     /// The next member; `None` after the closing bracket.
@@ -126,19 +131,19 @@ impl<'a> Members<'a> {
         if !self.advance(b'}')? {
             return Ok(None);
         }
-        if self.text.get(self.at) != Some(&b'"') {
+        if self.text().get(self.at) != Some(&b'"') {
             return Err(Fault::new(self.at, "a key in quotes"));
         }
-        let (end, escaped) = string_end(self.text, self.at + 1)?;
-        let key = RawString { raw: &self.text[self.at + 1..end], escaped };
-        let colon = skip_space(self.text, end + 1);
-        if self.text.get(colon) != Some(&b':') {
+        let (end, escaped) = self.scanner.string_end(self.at + 1)?;
+        let key = RawString { raw: &self.text()[self.at + 1..end], escaped };
+        let colon = skip_space(self.text(), end + 1);
+        if self.text().get(colon) != Some(&b':') {
             return Err(Fault::new(colon, "`:`"));
         }
-        let at = skip_space(self.text, colon + 1);
-        let (value, end) = Value::read(self.text, at, self.depth)?;
+        let at = skip_space(self.text(), colon + 1);
+        let (value, end) = Value::read(&mut self.scanner, at, self.depth)?;
         self.at = end;
-        Ok(Some(Member { key, value, span: &self.text[at..end], at }))
+        Ok(Some(Member { key, value, span: &self.text()[at..end], at }))
     }
 
     /// The next element; `None` after the closing bracket.
@@ -146,29 +151,29 @@ impl<'a> Members<'a> {
         if !self.advance(b']')? {
             return Ok(None);
         }
-        let (value, end) = Value::read(self.text, self.at, self.depth)?;
+        let (value, end) = Value::read(&mut self.scanner, self.at, self.depth)?;
         self.at = end;
         Ok(Some(value))
     }
 
     /// After the closing bracket only white space may follow.
     pub(crate) fn end(&self) -> Result<(), Fault> {
-        let at = skip_space(self.text, self.at);
-        if at == self.text.len() { Ok(()) } else { Err(Fault::new(at, "the end of the line")) }
+        let at = skip_space(self.text(), self.at);
+        if at == self.text().len() { Ok(()) } else { Err(Fault::new(at, "the end of the line")) }
     }
 
     /// Moves in front of the next member; `false` when the bracket closed.
     #[inline]
     fn advance(&mut self, closing: u8) -> Result<bool, Fault> {
-        self.at = skip_space(self.text, self.at);
+        self.at = skip_space(self.text(), self.at);
         let first = std::mem::replace(&mut self.first, false);
-        match self.text.get(self.at) {
+        match self.text().get(self.at) {
             Some(byte) if *byte == closing => {
                 self.at += 1;
                 Ok(false)
             }
             Some(b',') if !first => {
-                self.at = skip_space(self.text, self.at + 1);
+                self.at = skip_space(self.text(), self.at + 1);
                 // A bracket after a comma is refused by whoever reads the member.
                 Ok(true)
             }

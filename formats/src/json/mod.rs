@@ -7,11 +7,12 @@
 mod cursor;
 mod members;
 mod scan;
+mod specials;
 mod text;
 
 pub(crate) use cursor::Cursor;
 pub(crate) use members::{Member, Members, RawString, Value};
-pub(crate) use scan::{Fault, is_valid, skip_space, skip_value};
+pub(crate) use scan::{Fault, is_on_one_line, skip_space, value_end};
 pub(crate) use text::{
     decode_go, is_canonical_v2, push_go_compacted, push_go_escaped, push_stored_as_v2, push_v2_as_stored,
     push_v2_escaped, v2_decoded,

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::scan::{plain_len, position_of};
+use super::specials::{plain_len, position_of};
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 

@@ -3,6 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use trstctl_sha256::Checksum;
+
 use crate::backup::blocks::Block;
 use crate::backup::record_v1::RecordV1;
 use crate::backup::record_v2::RecordV2;
@@ -33,7 +35,7 @@ pub(crate) struct RecordFacts {
     pub(crate) sequence: u64,
     /// Store time; version 1: event time, the nearest one that fits, if there is one.
     pub(crate) time: Option<StoreTime>,
-    /// Version 2: leaf of its line.
+    /// Version 2: leaf of its line, once [`BlockFacts::set_leaves`] was called.
     pub(crate) leaf: Digest,
     /// Version 2: where in the block its tenant id stands.
     pub(crate) tenant: Range<usize>,
@@ -79,11 +81,28 @@ pub(crate) fn of_block(version: FormatVersion, block: Arc<Block>) -> BlockFacts 
             }),
         },
     }
-    if version == FormatVersion::V2 {
-        facts.hash_leaves(&block);
-    }
     facts.block = Some(block);
     facts
+}
+
+/// The leaves of all lines of a block.
+pub(crate) fn leaves_of(block: &Block) -> Vec<Digest> {
+    let mut leaves = Vec::new();
+    merkle::leaf_hashes(lines_of(block).into_iter(), &mut leaves);
+    leaves
+}
+
+/// The same, while `checksum` takes the block.
+pub(crate) fn leaves_beside(checksum: &mut Checksum, block: &Block) -> Vec<Digest> {
+    let mut leaves = Vec::new();
+    merkle::leaf_hashes_beside(checksum, block, lines_of(block).into_iter(), &mut leaves);
+    leaves
+}
+
+fn lines_of(block: &Block) -> Vec<&[u8]> {
+    let mut lines = Vec::new();
+    each_line(block, |_, span| lines.push(&block[span]));
+    lines
 }
 
 /// Calls with number and place of each line; the place is without newline.
@@ -103,11 +122,10 @@ impl BlockFacts {
         Self { lines: 1, malformed, ..Self::default() }
     }
 
-    fn hash_leaves(&mut self, block: &Block) {
-        let mut leaves = Vec::new();
-        merkle::leaf_hashes(self.records.iter().map(|record| &block[record.span.clone()]), &mut leaves);
-        for (record, leaf) in self.records.iter_mut().zip(leaves) {
-            record.leaf = leaf;
+    /// Puts the leaves of the block's lines to its records.
+    pub(crate) fn set_leaves(&mut self, leaves: &[Digest]) {
+        for record in &mut self.records {
+            record.leaf = leaves[record.line as usize];
         }
     }
 

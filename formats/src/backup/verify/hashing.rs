@@ -4,12 +4,12 @@
 //! they were written.
 
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
 
 use hmac::Mac as _;
-use sha2::{Digest as _, Sha256};
-use trstctl_sha256::WithMac;
+use trstctl_sha256::{Checksum, WithMac};
 
+use super::facts::leaves_beside;
+use super::job::Job;
 use crate::Digest;
 use crate::backup::FormatVersion;
 use crate::backup::blocks::Block;
@@ -60,17 +60,37 @@ fn next_cr(bytes: &[u8]) -> Option<usize> {
 }
 
 /// SHA-256 of all blocks.
-pub(crate) fn sha256(version: FormatVersion, blocks: Receiver<Arc<Block>>) -> Digest {
-    let mut digest = Sha256::new();
+pub(crate) fn sha256(version: FormatVersion, blocks: impl IntoIterator<Item = Arc<Block>>) -> Digest {
+    let mut checksum = Checksum::default();
     let mut line_ends = LineEnds::of(version);
     for block in blocks {
-        line_ends.feed(&block, |bytes| digest.update(bytes));
+        line_ends.feed(&block, |bytes| checksum.update(bytes));
     }
-    Digest(digest.finalize().into())
+    Digest(checksum.finish())
+}
+
+/// The same of a stream of version 2, and the leaves of the lines of those blocks where nobody has seen to them.
+pub(crate) fn with_leaves(
+    jobs: impl IntoIterator<Item = Arc<Job>>,
+    mut found: impl FnMut(u64, Vec<Digest>),
+) -> Digest {
+    let mut checksum = Checksum::default();
+    for job in jobs {
+        if job.take_leaves() {
+            found(job.number, leaves_beside(&mut checksum, &job.block));
+        } else {
+            checksum.update(&job.block);
+        }
+    }
+    Digest(checksum.finish())
 }
 
 /// SHA-256 and MAC of all blocks at once.
-pub(crate) fn both(version: FormatVersion, mut both: WithMac, blocks: Receiver<Arc<Block>>) -> (Digest, Mac) {
+pub(crate) fn both(
+    version: FormatVersion,
+    mut both: WithMac,
+    blocks: impl IntoIterator<Item = Arc<Block>>,
+) -> (Digest, Mac) {
     let mut line_ends = LineEnds::of(version);
     for block in blocks {
         line_ends.feed(&block, |bytes| both.update(bytes));
@@ -80,7 +100,11 @@ pub(crate) fn both(version: FormatVersion, mut both: WithMac, blocks: Receiver<A
 }
 
 /// The MAC of all blocks.
-pub(crate) fn mac(version: FormatVersion, mut mac: HmacSha256, blocks: Receiver<Arc<Block>>) -> Mac {
+pub(crate) fn mac(
+    version: FormatVersion,
+    mut mac: HmacSha256,
+    blocks: impl IntoIterator<Item = Arc<Block>>,
+) -> Mac {
     let mut line_ends = LineEnds::of(version);
     for block in blocks {
         line_ends.feed(&block, |bytes| mac.update(bytes));
@@ -90,7 +114,7 @@ pub(crate) fn mac(version: FormatVersion, mut mac: HmacSha256, blocks: Receiver<
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::sync_channel;
+    use sha2::{Digest as _, Sha256};
 
     use super::*;
     use crate::backup::BackupKey;
@@ -117,13 +141,12 @@ mod tests {
         let (version, pool) = (FormatVersion::V1, Arc::new(Pool::default()));
         let key = BackupKey::from_key_file(b"key").unwrap();
         let blocks = || {
-            let (sender, blocks) = sync_channel(3);
-            for part in [&b"a\r"[..], b"\nb\r", b"c\n"] {
+            let block = |part: &[u8]| {
                 let mut buffer = Buffer::take(&pool, part.len(), 0);
                 buffer.push(part);
-                sender.send(Arc::new(buffer.into_block(part.len(), 0))).unwrap();
-            }
-            blocks
+                Arc::new(buffer.into_block(part.len(), 0))
+            };
+            [&b"a\r"[..], b"\nb\r", b"c\n"].map(block)
         };
         let hashed = b"a\nb\rc\n";
         let expected = Digest(Sha256::digest(hashed).into());

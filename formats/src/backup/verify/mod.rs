@@ -7,6 +7,7 @@ mod ends;
 mod facts;
 mod findings;
 mod hashing;
+mod job;
 mod options;
 mod pass;
 pub(super) mod text;

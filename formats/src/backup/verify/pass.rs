@@ -4,8 +4,9 @@
 //! where the processor does not help), some parse them and hash their lines, one folds the facts in file order. All share the
 //! blocks; the pool makes the reader wait.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, Scope, ScopedJoinHandle};
@@ -16,6 +17,7 @@ use super::Watch;
 use super::facts::{self, BlockFacts};
 use super::findings::Findings;
 use super::hashing;
+use super::job::Job;
 use crate::backup::blocks::Block;
 use crate::backup::key::Mac;
 use crate::backup::lines::{LastLine, LineReader, Piece};
@@ -92,18 +94,27 @@ impl<'scope> Hashers<'scope> {
         scope: &'scope Scope<'scope, 'env>,
         version: FormatVersion,
         key: Option<&BackupKey>,
-    ) -> (Self, Vec<SyncSender<Arc<Block>>>) {
-        let (sender, blocks) = sync_channel(QUEUED_BLOCKS);
+        found: &SyncSender<Found>,
+    ) -> (Self, Vec<SyncSender<Arc<Job>>>) {
+        let (sender, jobs) = sync_channel(QUEUED_BLOCKS);
+        if version == FormatVersion::V2 {
+            let found = found.clone();
+            let sha256 = scope.spawn(move || {
+                // Nobody waits for leaves when this fails: the thread that folds has panicked, which its join tells.
+                hashing::with_leaves(jobs, |number, leaves| drop(found.send((number, Part::Leaves(leaves)))))
+            });
+            return (Hashers::Apart(sha256, None), vec![sender]);
+        }
         if let Some(both) = key.and_then(|key| WithMac::begin(key.v1())) {
-            let both = scope.spawn(move || hashing::both(version, both, blocks));
+            let both = scope.spawn(move || hashing::both(version, both, blocks(jobs)));
             return (Hashers::Together(both), vec![sender]);
         }
-        let sha256 = scope.spawn(move || hashing::sha256(version, blocks));
+        let sha256 = scope.spawn(move || hashing::sha256(version, blocks(jobs)));
         let mut senders = vec![sender];
         let mac = key.map(|key| key.mac(version)).map(|mac| {
-            let (sender, blocks) = sync_channel(QUEUED_BLOCKS);
+            let (sender, jobs) = sync_channel(QUEUED_BLOCKS);
             senders.push(sender);
-            scope.spawn(move || hashing::mac(version, mac, blocks))
+            scope.spawn(move || hashing::mac(version, mac, blocks(jobs)))
         });
         (Hashers::Apart(sha256, mac), senders)
     }
@@ -119,11 +130,34 @@ impl<'scope> Hashers<'scope> {
     }
 }
 
+fn blocks(jobs: Receiver<Arc<Job>>) -> impl Iterator<Item = Arc<Block>> {
+    jobs.into_iter().map(|job| Arc::clone(&job.block))
+}
+
+/// What was found out about the block of lines of that number.
+type Found = (u64, Part);
+
+enum Part {
+    Whole(BlockFacts),
+    /// The leaves of its lines come apart.
+    Facts(BlockFacts),
+    Leaves(Vec<Digest>),
+}
+
+/// Blocks that wait to be parsed.
+struct Unparsed {
+    jobs: Mutex<Receiver<Arc<Job>>>,
+    /// How many: a channel does not tell.
+    count: AtomicUsize,
+}
+
 /// Where the reader sends what it read. Dropping it ends the threads.
 struct Feed {
-    hashers: Vec<SyncSender<Arc<Block>>>,
-    jobs: SyncSender<(u64, Arc<Block>)>,
-    facts: SyncSender<(u64, BlockFacts)>,
+    version: FormatVersion,
+    hashers: Vec<SyncSender<Arc<Job>>>,
+    parsers: SyncSender<Arc<Job>>,
+    unparsed: Arc<Unparsed>,
+    found: SyncSender<Found>,
     sent: u64,
 }
 
@@ -134,17 +168,18 @@ impl<'scope> Threads<'scope> {
         key: Option<&BackupKey>,
         findings: Findings,
     ) -> (Self, Feed) {
-        let (hashers, blocks) = Hashers::start(scope, version, key);
-        let (jobs, waiting) = sync_channel(QUEUED_BLOCKS);
-        let (facts, found) = sync_channel(QUEUED_BLOCKS);
-        let waiting = Arc::new(Mutex::new(waiting));
+        let (found, all_found) = sync_channel(QUEUED_BLOCKS);
+        let (hashers, to_hashers) = Hashers::start(scope, version, key, &found);
+        let (to_parsers, jobs) = sync_channel(QUEUED_BLOCKS);
+        let unparsed = Arc::new(Unparsed { jobs: Mutex::new(jobs), count: AtomicUsize::new(0) });
         let parser = |_| {
-            let (waiting, facts) = (Arc::clone(&waiting), facts.clone());
-            scope.spawn(move || parse(version, &waiting, &facts))
+            let (unparsed, found) = (Arc::clone(&unparsed), found.clone());
+            scope.spawn(move || parse(version, &unparsed, &found))
         };
         let parsers = (0..parsers()).map(parser).collect();
-        let findings = scope.spawn(move || fold(findings, &found));
-        (Self { hashers, parsers, findings }, Feed { hashers: blocks, jobs, facts, sent: 0 })
+        let findings = scope.spawn(move || fold(findings, &all_found));
+        let feed = Feed { version, hashers: to_hashers, parsers: to_parsers, unparsed, found, sent: 0 };
+        (Self { hashers, parsers, findings }, feed)
     }
 
     fn join(self) -> (Digest, Option<Mac>, Findings) {
@@ -163,25 +198,54 @@ fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-fn parse(
-    version: FormatVersion,
-    waiting: &Mutex<Receiver<(u64, Arc<Block>)>>,
-    facts: &SyncSender<(u64, BlockFacts)>,
-) {
-    loop {
-        let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok((number, block)) = next else { return };
-        if facts.send((number, facts::of_block(version, block))).is_err() {
+fn parse(version: FormatVersion, unparsed: &Unparsed, found: &SyncSender<Found>) {
+    while let Some(job) = unparsed.next() {
+        let mut facts = facts::of_block(version, Arc::clone(&job.block));
+        let part = if version == FormatVersion::V1 {
+            Part::Whole(facts)
+        } else if unparsed.is_empty() && job.take_leaves() {
+            facts.set_leaves(&facts::leaves_of(&job.block));
+            Part::Whole(facts)
+        } else {
+            // The thread of the checksum hashes leaves at a small part of the price, unless all wait for it.
+            Part::Facts(facts)
+        };
+        if found.send((job.number, part)).is_err() {
             return;
         }
     }
 }
 
-/// Adds facts in the order in which the reader sent the blocks.
-fn fold(mut findings: Findings, found: &Receiver<(u64, BlockFacts)>) -> Findings {
-    let mut early = BTreeMap::new();
+impl Unparsed {
+    fn next(&self) -> Option<Arc<Job>> {
+        let next = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        next.ok().inspect(|_| {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+        })
+    }
+
+    fn is_empty(&self) -> bool {
+        self.count.load(Ordering::Relaxed) == 0
+    }
+}
+
+/// Joins the parts, and adds them in the order in which the reader sent the blocks.
+fn fold(mut findings: Findings, found: &Receiver<Found>) -> Findings {
+    let (mut halves, mut early) = (HashMap::new(), BTreeMap::new());
     let mut next = 0;
-    for (number, facts) in found {
+    for (number, part) in found {
+        let facts = match (part, halves.remove(&number)) {
+            (Part::Whole(facts), _) => facts,
+            (Part::Facts(mut facts), Some(Part::Leaves(leaves)))
+            | (Part::Leaves(leaves), Some(Part::Facts(mut facts))) => {
+                facts.set_leaves(&leaves);
+                facts
+            }
+            (half, _) => {
+                halves.insert(number, half);
+                continue;
+            }
+        };
         early.insert(number, facts);
         while let Some(facts) = early.remove(&next) {
             findings.add(facts);
@@ -199,20 +263,25 @@ impl Feed {
         header_line: Block,
         watch: &Watch<'_>,
     ) -> Result<LastLine, Stop> {
-        self.hash(&Arc::new(header_line));
+        self.hash_only(header_line);
         loop {
             watch.look().map_err(Stop::Interrupted)?;
             match reader.next_piece().map_err(Stop::Unreadable)? {
                 Piece::Lines(block) => {
                     let block = Arc::new(block);
-                    self.hash(&block);
-                    let _ = self.jobs.send((self.sent, block));
+                    let job = Arc::new(match self.version {
+                        FormatVersion::V1 => Job::without_leaves(self.sent, block),
+                        FormatVersion::V2 => Job::with_leaves(self.sent, block),
+                    });
+                    self.hash(&job);
+                    self.unparsed.count.fetch_add(1, Ordering::Relaxed);
+                    let _ = self.parsers.send(job);
                     self.sent += 1;
                 }
-                Piece::Fragment(block) => self.hash(&Arc::new(block)),
+                Piece::Fragment(block) => self.hash_only(block),
                 Piece::EndOfOverlong(block, line) => {
-                    self.hash(&Arc::new(block));
-                    let _ = self.facts.send((self.sent, BlockFacts::overlong(line.offset)));
+                    self.hash_only(block);
+                    let _ = self.found.send((self.sent, Part::Whole(BlockFacts::overlong(line.offset))));
                     self.sent += 1;
                 }
                 Piece::Last(last) => return Ok(last),
@@ -220,9 +289,13 @@ impl Feed {
         }
     }
 
-    fn hash(&self, block: &Arc<Block>) {
+    fn hash_only(&self, block: Block) {
+        self.hash(&Arc::new(Job::without_leaves(self.sent, Arc::new(block))));
+    }
+
+    fn hash(&self, job: &Arc<Job>) {
         for hasher in &self.hashers {
-            let _ = hasher.send(Arc::clone(block));
+            let _ = hasher.send(Arc::clone(job));
         }
     }
 }
