@@ -56,6 +56,13 @@ fn decompression_bomb_is_read_in_bounded_memory() {
     bomb(&path, HEADER, &b"{}\n".repeat(20_000), len);
     assert!(path.metadata().unwrap().len() < len / 1_000);
     verify_within(&path, SHORT_LINES).fail(4, "truncated");
+    // Nothing but lines, in blocks of the usual size and in one that a long line has made large.
+    let empty_lines = vec![b'\n'; 1 << 20];
+    bomb(&path, HEADER, &empty_lines, len / 16);
+    verify_within(&path, SHORT_LINES).fail(4, "truncated");
+    let long = "x".repeat(100 * MIB as usize);
+    bomb(&path, &format!("{HEADER}{long}\n"), &empty_lines, len / 16);
+    verify_within(&path, LONGEST_LINE).fail(4, "truncated");
     bomb(&path, HEADER, &vec![b' '; 1 << 20], len);
     verify_within(&path, LONGEST_LINE).fail(4, "truncated");
     bomb(&path, HEADER.trim_end().trim_end_matches('}'), &vec![b' '; 1 << 20], len);

@@ -1,5 +1,5 @@
-//! SHA-256 several at a time: of many short messages behind the same one-byte prefix (leaves and nodes of Merkle trees), and of
-//! one text together with its HMAC.
+//! SHA-256 several at a time: of many short messages behind the same one-byte prefix (leaves and nodes of Merkle trees), also
+//! beside a long text, and of one text together with its HMAC.
 //!
 //! One SHA-256 waits for its own last round again and again; independent ones do not wait for each other. The processor is
 //! asked at run time what it has: AVX-512 takes sixteen at a time, SHA instructions two, elsewhere one is computed after the
@@ -51,6 +51,14 @@ fn hash_numbered<'a>(
         return lanes::hash_each(two::States::new(sha), prefix, messages, digest);
     }
     messages.for_each(|(number, message)| digest(number, hash_one(prefix, message)));
+}
+
+/// Whether [`hash_each`] takes sixteen at a time.
+fn takes_sixteen() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return fearless_simd::Level::new().as_avx512().is_some();
+    #[cfg(not(target_arch = "x86_64"))]
+    return false;
 }
 
 /// `SHA-256(prefix ‖ message)`.

@@ -397,6 +397,7 @@ impl<'a> Data<'a> {
         if cursor.take(b",\"data\":") {
             let at = cursor.place();
             let json = cursor.value(MAX_DATA_DEPTH_V2)?;
+            // A line has no LF.
             if cursor.has_seen_break() {
                 let cr = memchr::memchr(b'\r', json).unwrap_or_default();
                 return Err(Fault::new(at + cr, "`data_b64`, since this payload has a CR"));

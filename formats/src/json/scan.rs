@@ -74,12 +74,12 @@ pub(crate) struct Scanner<'a> {
     text: &'a [u8],
     specials: Specials,
     /// Whether a CR or LF was skipped as white space: nowhere else does a value have one.
-    skipped_break: bool,
+    seen_break: bool,
 }
 
 impl<'a> Scanner<'a> {
     pub(crate) fn new(text: &'a [u8]) -> Self {
-        Self { text, specials: Specials::new(), skipped_break: false }
+        Self { text, specials: Specials::new(), seen_break: false }
     }
 
     pub(crate) fn text(&self) -> &'a [u8] {
@@ -88,7 +88,7 @@ impl<'a> Scanner<'a> {
 
     /// Whether one of the values so far has a CR or LF.
     pub(crate) fn has_seen_break(&self) -> bool {
-        self.skipped_break
+        self.seen_break
     }
 
     /// The end of the value that begins at `start`, of which at most `depth` brackets may be open at once.
@@ -182,7 +182,7 @@ impl<'a> Scanner<'a> {
     #[inline]
     fn skip_space(&mut self, mut at: usize) -> usize {
         while let Some(space @ (b' ' | b'\t' | b'\r' | b'\n')) = self.text.get(at) {
-            self.skipped_break |= matches!(space, b'\r' | b'\n');
+            self.seen_break |= matches!(space, b'\r' | b'\n');
             at += 1;
         }
         at
@@ -345,6 +345,27 @@ mod tests {
             "1,2",
         ] {
             assert!(!is_on_one_line(bad.as_bytes(), 10), "{bad}");
+        }
+    }
+
+    #[test]
+    fn breaks_are_seen_wherever_white_space_may_stand() {
+        for place in [
+            "[_1]",
+            "[1_,2]",
+            "[1,_2]",
+            "[1_]",
+            "{_}",
+            "[_]",
+            "{_\"a\":1}",
+            "{\"a\"_:1}",
+            "{\"a\":_1}",
+            "{\"a\":1_}",
+        ] {
+            for (space, on_one_line) in [(" ", true), ("\t", true), ("\r", false), ("\n", false)] {
+                let text = place.replace('_', space);
+                assert_eq!(is_on_one_line(text.as_bytes(), 10), on_one_line, "{text:?}");
+            }
         }
     }
 

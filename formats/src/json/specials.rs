@@ -48,7 +48,7 @@ impl Specials {
     }
 }
 
-/// The same of less than [`MANY`] bytes; what is behind them counts as special.
+/// As [`special_of_many`] of fewer bytes; what is behind them counts as special.
 #[cold]
 fn special_of_few(rest: &[u8]) -> u64 {
     let mut bytes = [0; MANY];
@@ -87,6 +87,7 @@ pub(super) fn plain_len(text: &[u8]) -> usize {
 
 #[cfg(target_arch = "x86_64")]
 fearless_simd::kernel!(
+    /// As [`special_of_many`].
     #[inline]
     fn special_of_16(level: Sse2, bytes: [u8; 16]) -> u16 {
         use std::arch::x86_64::{
@@ -103,7 +104,7 @@ fearless_simd::kernel!(
 const LOW_BITS: u64 = 0x0101_0101_0101_0101;
 const HIGH_BITS: u64 = LOW_BITS << 7;
 
-/// The same, eight at a time.
+/// As [`plain_len`], eight at a time.
 #[inline]
 fn plain_len_by_words(text: &[u8]) -> usize {
     let (words, rest) = text.as_chunks::<8>();

@@ -19,6 +19,8 @@ pub(crate) struct BlockFacts {
     pub(crate) block: Option<Arc<Block>>,
     pub(crate) lines: u64,
     pub(crate) records: Vec<RecordFacts>,
+    /// Lines so far that have leaves.
+    leaves: usize,
     /// The first line against the grammar.
     pub(crate) malformed: Option<LineFault>,
     /// The first line that is tagged as a trailer.
@@ -35,6 +37,8 @@ pub(crate) struct RecordFacts {
     pub(crate) sequence: u64,
     /// Store time; version 1: event time, the nearest one that fits, if there is one.
     pub(crate) time: Option<StoreTime>,
+    /// Version 2: which of the block's [`leaves_of`] is that of its line.
+    pub(crate) leaf_number: usize,
     /// Version 2: leaf of its line, once [`BlockFacts::set_leaves`] was called.
     pub(crate) leaf: Digest,
     /// Version 2: where in the block its tenant id stands.
@@ -85,23 +89,30 @@ pub(crate) fn of_block(version: FormatVersion, block: Arc<Block>) -> BlockFacts 
     facts
 }
 
-/// The leaves of all lines of a block.
+/// The leaves of those lines of a block that are long enough to be records.
 pub(crate) fn leaves_of(block: &Block) -> Vec<Digest> {
     let mut leaves = Vec::new();
-    merkle::leaf_hashes(lines_of(block).into_iter(), &mut leaves);
+    merkle::leaf_hashes(record_lines(block).into_iter(), &mut leaves);
     leaves
 }
 
 /// The same, while `checksum` takes the block.
 pub(crate) fn leaves_beside(checksum: &mut Checksum, block: &Block) -> Vec<Digest> {
     let mut leaves = Vec::new();
-    merkle::leaf_hashes_beside(checksum, block, lines_of(block).into_iter(), &mut leaves);
+    merkle::leaf_hashes_beside(checksum, block, record_lines(block).into_iter(), &mut leaves);
     leaves
 }
 
-fn lines_of(block: &Block) -> Vec<&[u8]> {
+/// No record of version 2 has a shorter line: a block of nothing but newlines must not cost a leaf for each.
+const SHORTEST_RECORD_BYTES: usize = 64;
+
+fn record_lines(block: &Block) -> Vec<&[u8]> {
     let mut lines = Vec::new();
-    each_line(block, |_, span| lines.push(&block[span]));
+    each_line(block, |_, span| {
+        if span.len() >= SHORTEST_RECORD_BYTES {
+            lines.push(&block[span]);
+        }
+    });
     lines
 }
 
@@ -125,7 +136,7 @@ impl BlockFacts {
     /// Puts the leaves of the block's lines to its records.
     pub(crate) fn set_leaves(&mut self, leaves: &[Digest]) {
         for record in &mut self.records {
-            record.leaf = leaves[record.line as usize];
+            record.leaf = leaves[record.leaf_number];
         }
     }
 
@@ -136,7 +147,15 @@ impl BlockFacts {
             Ok(record) if record.is_trailer() => self.add_trailer(block, line, &span),
             Ok(record) => {
                 let (time, leaf, tenant) = (record.time_clamped(), Digest([0; 32]), 0..0);
-                self.records.push(RecordFacts { line, span, sequence: 0, time, leaf, tenant });
+                self.records.push(RecordFacts {
+                    line,
+                    span,
+                    sequence: 0,
+                    time,
+                    leaf_number: 0,
+                    leaf,
+                    tenant,
+                });
             }
             Err(fault) => self.add_fault(FormatVersion::V1, block, text, line, span, fault),
         }
@@ -144,6 +163,8 @@ impl BlockFacts {
 
     fn add_v2(&mut self, block: &Block, text: Option<&str>, line: u64, span: Range<usize>) {
         self.lines = line + 1;
+        let leaf_number = self.leaves;
+        self.leaves += usize::from(span.len() >= SHORTEST_RECORD_BYTES);
         let bytes = &block[span.clone()];
         let Some(text) = text else {
             let valid = std::str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len);
@@ -158,6 +179,7 @@ impl BlockFacts {
                     line,
                     sequence: record.sequence,
                     time: Some(record.stored_at),
+                    leaf_number,
                     leaf: Digest([0; 32]),
                     tenant,
                     span,
@@ -193,4 +215,21 @@ impl BlockFacts {
 /// A line of version 1 without the CR that a conversion may have added.
 pub(crate) fn without_cr(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shortest_record_has_a_leaf() {
+        let shortest = r#"{"seq":0,"subject":"","stored_at":"2026-01-02T03:00:00Z","raw_b64":""}"#;
+        assert!(RecordV2::read(shortest).is_ok() && shortest.len() >= SHORTEST_RECORD_BYTES);
+        // What all others have too, without what may be left out or be empty.
+        for part in
+            [r#""seq":"#, r#""subject":"""#, r#""stored_at":"2026-01-02T03:00:00Z""#, r#""raw_b64":"""#]
+        {
+            assert!(RecordV2::read(&shortest.replace(part, "")).is_err(), "{part}");
+        }
+    }
 }

@@ -159,4 +159,22 @@ mod tests {
             assert!(digest == expected && mac == expected_mac);
         }
     }
+
+    #[test]
+    fn leaves_that_somebody_else_took_are_left_to_him() {
+        let pool = Arc::new(Pool::default());
+        let line = "x".repeat(99) + "\n";
+        let job = |number| {
+            let mut buffer = Buffer::take(&pool, line.len(), 0);
+            buffer.push(line.as_bytes());
+            Arc::new(Job::with_leaves(number, Arc::new(buffer.into_block(line.len(), 0))))
+        };
+        let jobs = [0, 1, 2].map(job);
+        assert!(jobs[1].take_leaves());
+        let mut found = Vec::new();
+        let digest = with_leaves(jobs, |number, leaves| found.push((number, leaves)));
+        assert_eq!(digest, Digest(Sha256::digest(line.repeat(3)).into()));
+        let leaves = vec![crate::merkle::leaf_hash(&line.as_bytes()[..99])];
+        assert_eq!(found, [(0, leaves.clone()), (2, leaves)]);
+    }
 }

@@ -7,7 +7,7 @@ use crate::backup::blocks::Block;
 
 /// What there is to do with a block.
 pub(crate) struct Job {
-    /// The how manieth block of lines it is, from 0.
+    /// Blocks of lines before it.
     pub(crate) number: u64,
     pub(crate) block: Arc<Block>,
     /// Whether somebody sees to the leaves of its lines, or nobody has to.
@@ -15,12 +15,12 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// A block of whole lines, whose leaves are wanted.
+    /// A block of whole lines, whose leaves are for whoever comes first.
     pub(crate) fn with_leaves(number: u64, block: Arc<Block>) -> Self {
         Self { number, block, leaves_taken: AtomicBool::new(false) }
     }
 
-    /// A block that has no leaves.
+    /// A block that has no leaves, or whose leaves somebody sees to.
     pub(crate) fn without_leaves(number: u64, block: Arc<Block>) -> Self {
         Self { number, block, leaves_taken: AtomicBool::new(true) }
     }

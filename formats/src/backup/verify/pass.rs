@@ -1,8 +1,8 @@
 //! One pass over all lines, on several threads, in bounded memory.
 //!
 //! The calling thread reads. One thread hashes the blocks (for keyed version 1 together with the MAC, or a second one does
-//! where the processor does not help), some parse them and hash their lines, one folds the facts in file order. All share the
-//! blocks; the pool makes the reader wait.
+//! where the processor does not help; for version 2 with the leaves of their lines, unless a parser has nothing else to do), some
+//! parse them, one folds the facts in file order. All share the blocks; the pool makes the reader wait.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read};
@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, Scope, ScopedJoinHandle};
 
-use trstctl_sha256::WithMac;
+use trstctl_sha256::{Checksum, WithMac};
 
 use super::Watch;
 use super::facts::{self, BlockFacts};
@@ -94,14 +94,13 @@ impl<'scope> Hashers<'scope> {
         scope: &'scope Scope<'scope, 'env>,
         version: FormatVersion,
         key: Option<&BackupKey>,
-        found: &SyncSender<Found>,
+        found: &SyncSender<(u64, Found)>,
     ) -> (Self, Vec<SyncSender<Arc<Job>>>) {
         let (sender, jobs) = sync_channel(QUEUED_BLOCKS);
         if version == FormatVersion::V2 {
-            let found = found.clone();
+            let found = LeavesFound(found.clone());
             let sha256 = scope.spawn(move || {
-                // Nobody waits for leaves when this fails: the thread that folds has panicked, which its join tells.
-                hashing::with_leaves(jobs, |number, leaves| drop(found.send((number, Part::Leaves(leaves)))))
+                hashing::with_leaves(jobs, |number, leaves| found.send(number, Found::Leaves(leaves)))
             });
             return (Hashers::Apart(sha256, None), vec![sender]);
         }
@@ -134,30 +133,66 @@ fn blocks(jobs: Receiver<Arc<Job>>) -> impl Iterator<Item = Arc<Block>> {
     jobs.into_iter().map(|job| Arc::clone(&job.block))
 }
 
-/// What was found out about the block of lines of that number.
-type Found = (u64, Part);
-
-enum Part {
+/// What was found out about a block of lines.
+enum Found {
     Whole(BlockFacts),
     /// The leaves of its lines come apart.
     Facts(BlockFacts),
     Leaves(Vec<Digest>),
+    NoMoreLeaves,
+}
+
+/// Who hashes the leaves of lines.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LeafWork {
+    /// Version 1 has none.
+    Nobody,
+    /// Whoever parses a line.
+    Parsers,
+    /// The thread of the checksum, which takes them along for less than they cost alone, and parsers that have nothing else to do.
+    Shared,
+}
+
+impl LeafWork {
+    fn of(version: FormatVersion) -> Self {
+        match version {
+            FormatVersion::V1 => Self::Nobody,
+            FormatVersion::V2 if Checksum::takes_along() => Self::Shared,
+            FormatVersion::V2 => Self::Parsers,
+        }
+    }
+}
+
+/// Where the thread of the checksum sends leaves. Its end is told, since a panic there must not keep blocks waiting.
+struct LeavesFound(SyncSender<(u64, Found)>);
+
+impl LeavesFound {
+    /// This fails only when the thread that folds has panicked, which its join tells.
+    fn send(&self, number: u64, found: Found) {
+        let _ = self.0.send((number, found));
+    }
+}
+
+impl Drop for LeavesFound {
+    fn drop(&mut self) {
+        self.send(u64::MAX, Found::NoMoreLeaves);
+    }
 }
 
 /// Blocks that wait to be parsed.
 struct Unparsed {
     jobs: Mutex<Receiver<Arc<Job>>>,
     /// How many: a channel does not tell.
-    count: AtomicUsize,
+    count: Arc<AtomicUsize>,
 }
 
 /// Where the reader sends what it read. Dropping it ends the threads.
 struct Feed {
-    version: FormatVersion,
+    leaf_work: LeafWork,
     hashers: Vec<SyncSender<Arc<Job>>>,
     parsers: SyncSender<Arc<Job>>,
-    unparsed: Arc<Unparsed>,
-    found: SyncSender<Found>,
+    unparsed: Arc<AtomicUsize>,
+    found: SyncSender<(u64, Found)>,
     sent: u64,
 }
 
@@ -168,17 +203,21 @@ impl<'scope> Threads<'scope> {
         key: Option<&BackupKey>,
         findings: Findings,
     ) -> (Self, Feed) {
+        let leaf_work = LeafWork::of(version);
         let (found, all_found) = sync_channel(QUEUED_BLOCKS);
         let (hashers, to_hashers) = Hashers::start(scope, version, key, &found);
         let (to_parsers, jobs) = sync_channel(QUEUED_BLOCKS);
-        let unparsed = Arc::new(Unparsed { jobs: Mutex::new(jobs), count: AtomicUsize::new(0) });
+        let count = Arc::<AtomicUsize>::default();
+        // Of the parsers alone: when the last one ends, what waits for them is dropped.
+        let unparsed = Arc::new(Unparsed { jobs: Mutex::new(jobs), count: Arc::clone(&count) });
         let parser = |_| {
             let (unparsed, found) = (Arc::clone(&unparsed), found.clone());
-            scope.spawn(move || parse(version, &unparsed, &found))
+            scope.spawn(move || parse(version, leaf_work, &unparsed, &found))
         };
         let parsers = (0..parsers()).map(parser).collect();
         let findings = scope.spawn(move || fold(findings, &all_found));
-        let feed = Feed { version, hashers: to_hashers, parsers: to_parsers, unparsed, found, sent: 0 };
+        let feed =
+            Feed { leaf_work, hashers: to_hashers, parsers: to_parsers, unparsed: count, found, sent: 0 };
         (Self { hashers, parsers, findings }, feed)
     }
 
@@ -198,19 +237,20 @@ fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-fn parse(version: FormatVersion, unparsed: &Unparsed, found: &SyncSender<Found>) {
+fn parse(version: FormatVersion, leaf_work: LeafWork, unparsed: &Unparsed, found: &SyncSender<(u64, Found)>) {
     while let Some(job) = unparsed.next() {
         let mut facts = facts::of_block(version, Arc::clone(&job.block));
-        let part = if version == FormatVersion::V1 {
-            Part::Whole(facts)
-        } else if unparsed.is_empty() && job.take_leaves() {
-            facts.set_leaves(&facts::leaves_of(&job.block));
-            Part::Whole(facts)
-        } else {
-            // The thread of the checksum hashes leaves at a small part of the price, unless all wait for it.
-            Part::Facts(facts)
+        let is_mine = match leaf_work {
+            LeafWork::Nobody => false,
+            LeafWork::Parsers => true,
+            LeafWork::Shared => unparsed.is_empty() && job.take_leaves(),
         };
-        if found.send((job.number, part)).is_err() {
+        if is_mine {
+            facts.set_leaves(&facts::leaves_of(&job.block));
+        }
+        let facts =
+            if is_mine || leaf_work == LeafWork::Nobody { Found::Whole(facts) } else { Found::Facts(facts) };
+        if found.send((job.number, facts)).is_err() {
             return;
         }
     }
@@ -229,30 +269,47 @@ impl Unparsed {
     }
 }
 
-/// Joins the parts, and adds them in the order in which the reader sent the blocks.
-fn fold(mut findings: Findings, found: &Receiver<Found>) -> Findings {
-    let (mut halves, mut early) = (HashMap::new(), BTreeMap::new());
+/// Adds facts in the order in which the reader sent the blocks.
+fn fold(mut findings: Findings, found: &Receiver<(u64, Found)>) -> Findings {
+    let (mut halves, mut early) = (Halves::default(), BTreeMap::new());
     let mut next = 0;
-    for (number, part) in found {
-        let facts = match (part, halves.remove(&number)) {
-            (Part::Whole(facts), _) => facts,
-            (Part::Facts(mut facts), Some(Part::Leaves(leaves)))
-            | (Part::Leaves(leaves), Some(Part::Facts(mut facts))) => {
-                facts.set_leaves(&leaves);
-                facts
-            }
-            (half, _) => {
-                halves.insert(number, half);
-                continue;
-            }
-        };
-        early.insert(number, facts);
+    for (number, found) in found {
+        early.extend(halves.join(number, found).map(|facts| (number, facts)));
         while let Some(facts) = early.remove(&next) {
             findings.add(facts);
             next += 1;
         }
     }
     findings
+}
+
+/// Facts that wait for their leaves, and leaves that wait for their facts.
+#[derive(Default)]
+struct Halves {
+    waiting: HashMap<u64, Found>,
+    no_more_leaves: bool,
+}
+
+impl Halves {
+    /// The facts of a block, once all of it has come.
+    fn join(&mut self, number: u64, found: Found) -> Option<BlockFacts> {
+        match (found, self.waiting.remove(&number)) {
+            (Found::Whole(facts), _) => return Some(facts),
+            (Found::Facts(mut facts), Some(Found::Leaves(leaves)))
+            | (Found::Leaves(leaves), Some(Found::Facts(mut facts))) => {
+                facts.set_leaves(&leaves);
+                return Some(facts);
+            }
+            (Found::NoMoreLeaves, _) => {
+                self.no_more_leaves = true;
+                self.waiting.retain(|_, half| matches!(half, Found::Leaves(_)));
+            }
+            // The checksum's thread has panicked: held on to, these would leave the reader no room in the pool.
+            (Found::Facts(_), None) if self.no_more_leaves => {}
+            (half, _) => drop(self.waiting.insert(number, half)),
+        }
+        None
+    }
 }
 
 impl Feed {
@@ -269,19 +326,19 @@ impl Feed {
             match reader.next_piece().map_err(Stop::Unreadable)? {
                 Piece::Lines(block) => {
                     let block = Arc::new(block);
-                    let job = Arc::new(match self.version {
-                        FormatVersion::V1 => Job::without_leaves(self.sent, block),
-                        FormatVersion::V2 => Job::with_leaves(self.sent, block),
+                    let job = Arc::new(match self.leaf_work {
+                        LeafWork::Shared => Job::with_leaves(self.sent, block),
+                        LeafWork::Nobody | LeafWork::Parsers => Job::without_leaves(self.sent, block),
                     });
                     self.hash(&job);
-                    self.unparsed.count.fetch_add(1, Ordering::Relaxed);
+                    self.unparsed.fetch_add(1, Ordering::Relaxed);
                     let _ = self.parsers.send(job);
                     self.sent += 1;
                 }
                 Piece::Fragment(block) => self.hash_only(block),
                 Piece::EndOfOverlong(block, line) => {
                     self.hash_only(block);
-                    let _ = self.found.send((self.sent, Part::Whole(BlockFacts::overlong(line.offset))));
+                    let _ = self.found.send((self.sent, Found::Whole(BlockFacts::overlong(line.offset))));
                     self.sent += 1;
                 }
                 Piece::Last(last) => return Ok(last),
@@ -308,6 +365,55 @@ mod tests {
     use super::super::options::{Cut, VerifyOptions};
     use super::*;
     use crate::StoreTime;
+    use crate::backup::blocks::Buffer;
+    use crate::merkle::leaf_hash;
+
+    fn block(text: &str) -> Arc<Block> {
+        let mut buffer = Buffer::take(&Arc::default(), text.len(), 0);
+        buffer.push(text.as_bytes());
+        Arc::new(buffer.into_block(text.len(), 0))
+    }
+
+    /// Long enough to have a leaf.
+    fn record(sequence: u64) -> String {
+        format!(r#"{{"seq":{sequence},"subject":"","stored_at":"2026-01-02T03:00:00Z","raw_b64":""}}"#)
+    }
+
+    #[test]
+    fn leaves_are_those_of_the_records_whoever_hashes_them_and_whatever_lies_between() {
+        let junk = "x".repeat(100);
+        let text = format!("{}\n\n{junk}\n{{}}\n{}\n", record(1), record(2));
+        let expected = [1, 2].map(|sequence| leaf_hash(record(sequence).as_bytes()));
+        let facts = || facts::of_block(FormatVersion::V2, block(&text));
+        let mut checksum = Checksum::default();
+        let beside = facts::leaves_beside(&mut checksum, &block(&text));
+        let apart = facts::leaves_of(&block(&text));
+        assert_eq!((beside.len(), &beside), (3, &apart));
+        assert_eq!(
+            Digest(checksum.finish()),
+            Digest(trstctl_sha256::hash_one(text.as_bytes()[0], &text.as_bytes()[1..]))
+        );
+        let leaves = |facts: BlockFacts| facts.records.iter().map(|record| record.leaf).collect::<Vec<_>>();
+        let mut halves = Halves::default();
+        assert!(halves.join(0, Found::Facts(facts())).is_none());
+        assert!(halves.join(1, Found::Leaves(apart)).is_none());
+        assert_eq!(leaves(halves.join(0, Found::Leaves(beside)).unwrap()), expected);
+        // The end of all leaves is none of those that have come.
+        assert!(halves.join(u64::MAX, Found::NoMoreLeaves).is_none());
+        assert_eq!(leaves(halves.join(1, Found::Facts(facts())).unwrap()), expected);
+    }
+
+    #[test]
+    fn facts_whose_leaves_will_never_come_give_their_blocks_back() {
+        let (early, late) = (block("a\n"), block("b\n"));
+        let facts = |block: &Arc<Block>| Found::Facts(facts::of_block(FormatVersion::V2, Arc::clone(block)));
+        let mut halves = Halves::default();
+        assert!(halves.join(0, facts(&early)).is_none());
+        assert_eq!(Arc::strong_count(&early), 2);
+        assert!(halves.join(u64::MAX, Found::NoMoreLeaves).is_none());
+        assert!(halves.join(1, facts(&late)).is_none());
+        assert_eq!((Arc::strong_count(&early), Arc::strong_count(&late)), (1, 1));
+    }
 
     #[test]
     fn lines_around_one_over_the_limit_are_read_and_counted() {
