@@ -214,6 +214,19 @@ async fn a_missing_permission_is_named_at_once() {
     );
     let mut subscription = connection.subscribe("events.>").unwrap();
     refusal(subscription.next().await.unwrap_err());
+    // What is published without a question ends those subscriptions that would have its answer, and no other.
+    let mut answers = ["mute.a", "mute.b"].map(|published| {
+        let inbox = connection.new_inbox();
+        let answers = connection.subscribe(&format!("{inbox}.*")).unwrap();
+        answers.answers_to(move |subject| subject == published);
+        (inbox, answers)
+    });
+    let reply = format!("{}.1", answers[0].0);
+    connection.publish("mute.a", &reply, b"", b"").await.unwrap();
+    let failure = refusal(answers[0].1.next().await.unwrap_err());
+    assert!(failure.message.contains("mute.a"), "{failure}");
+    let waiting = tokio::time::timeout(Duration::from_millis(100), answers[1].1.next()).await;
+    assert!(waiting.is_err(), "this subscription has nothing to do with what was refused");
     assert!(begun.elapsed() < SOON);
     // The connection itself is not harmed.
     connection.round_trip(SOON).await.unwrap();

@@ -83,6 +83,8 @@ impl<'a> Publisher<'a> {
     pub fn begin(connection: &'a Connection, next: u64) -> Result<Self, Failure> {
         let inbox = connection.new_inbox();
         let acknowledgements = connection.subscribe(&format!("{inbox}.*"))?;
+        // All that is published without a question.
+        acknowledgements.answers_to(|subject| !subject.starts_with('$'));
         Ok(Self {
             connection,
             inbox,
@@ -178,21 +180,12 @@ impl<'a> Publisher<'a> {
     async fn next_answers(&mut self) -> Result<Vec<Message>, Failure> {
         match tokio::time::timeout(ACKNOWLEDGEMENT, self.acknowledgements.next_batch()).await {
             Ok(answers) => Ok(answers?),
-            Err(_) => Err(self.unanswered()),
+            Err(_) => Err(Failure::new(
+                Class::Unreachable,
+                format!("the server acknowledged nothing for {} s", ACKNOWLEDGEMENT.as_secs()),
+                "Check the server and the network between; the same command continues where this one stopped.",
+            )),
         }
-    }
-
-    fn unanswered(&self) -> Failure {
-        // Who may not publish events is told so, and gets no acknowledgement.
-        let is_event = |subject: &str| !subject.starts_with('$');
-        if let Some(refusal) = self.connection.refused_publish(is_event) {
-            return refusal.into();
-        }
-        Failure::new(
-            Class::Unreachable,
-            format!("the server acknowledged nothing for {} s", ACKNOWLEDGEMENT.as_secs()),
-            "Check the server and the network between; the same command continues where this one stopped.",
-        )
     }
 
     /// Checks one acknowledgement, and retires what it completes.

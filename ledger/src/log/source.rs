@@ -85,6 +85,8 @@ impl Source {
             deliveries: 0,
             received_bytes: 0,
         };
+        let pulls = source.pull_subject();
+        source.subscription.answers_to(move |subject| subject == pulls);
         Ok((source, consumer.num_pending))
     }
 
@@ -93,7 +95,7 @@ impl Source {
         self.pull().await?;
         let batch = match tokio::time::timeout(patience, self.subscription.next_batch()).await {
             Ok(batch) => batch?,
-            Err(_) => return self.silence(),
+            Err(_) => return Ok(self.silence()),
         };
         let mut delivered = Vec::with_capacity(batch.len());
         for message in batch {
@@ -104,13 +106,9 @@ impl Source {
         Ok(if delivered.is_empty() { Received::News } else { Received::Messages(delivered) })
     }
 
-    fn silence(&mut self) -> Result<Received, Trouble> {
-        let subject = self.pull_subject();
-        if let Some(refusal) = self.connection.refused_publish(|refused| refused == subject) {
-            return Err(refusal.into());
-        }
+    fn silence(&mut self) -> Received {
         let before = std::mem::replace(&mut self.received_bytes, self.connection.received_bytes());
-        Ok(if before == self.received_bytes { Received::Silence } else { Received::News })
+        if before == self.received_bytes { Received::Silence } else { Received::News }
     }
 
     fn pull_subject(&self) -> String {

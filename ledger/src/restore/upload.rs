@@ -108,6 +108,8 @@ impl<'a> Upload<'a> {
     ) -> Result<Self, Failure> {
         let inbox = connection.new_inbox();
         let answers = connection.subscribe(&format!("{inbox}.*"))?;
+        let chunks = deliver.to_owned();
+        answers.answers_to(move |subject| subject == chunks);
         let now = Instant::now();
         Ok(Self {
             connection,
@@ -216,14 +218,8 @@ impl<'a> Upload<'a> {
     async fn next_answer(&mut self) -> Result<Message, Failure> {
         match tokio::time::timeout_at(self.last_answer + CHUNK_ANSWER, self.answers.next()).await {
             Ok(answer) => Ok(answer?),
-            Err(_) => Err(self.unanswered_within(CHUNK_ANSWER)),
+            Err(_) => Err(silent_server(self.stream, CHUNK_ANSWER)),
         }
-    }
-
-    /// Who may not send chunks is told so, and gets no answer.
-    fn unanswered_within(&self, patience: Duration) -> Failure {
-        let refusal = self.connection.refused_publish(|subject| subject == self.deliver);
-        refusal.map_or_else(|| silent_server(self.stream, patience), Failure::from)
     }
 
     fn check(&mut self, answer: &Message) -> Result<(), Failure> {
@@ -255,7 +251,7 @@ impl<'a> Upload<'a> {
         let patience = FINAL_ANSWER + Duration::from_secs(self.sent_bytes / FINAL_BYTES_A_SECOND);
         let answer = match tokio::time::timeout(patience, self.answers.next()).await {
             Ok(answer) => answer?,
-            Err(_) => return Err(self.unanswered_within(patience)),
+            Err(_) => return Err(silent_server(self.stream, patience)),
         };
         if answer.payload().is_empty() {
             return Err(given_up(self.stream));

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
-use super::incoming::{self, ANSWERS_SID, Shared};
+use super::incoming::{self, ANSWERS_SID, Shared, Subjects};
 use super::{ConnectOptions, Message, ServerInfo, Subscription, dial};
 use crate::log::LogError;
 
@@ -127,6 +127,10 @@ impl Connection {
         Ok(Subscription::new(self.clone(), sid, queue))
     }
 
+    pub(super) fn set_answers_to(&self, sid: u64, subjects: Subjects) {
+        self.inner.shared.set_answers_to(sid, subjects);
+    }
+
     pub(super) fn unsubscribe(&self, sid: u64) {
         self.inner.shared.remove_queue(sid);
         self.inner.shared.outgoing.append(|out| {
@@ -225,11 +229,6 @@ impl Connection {
     /// `$JS.API.<endpoint>`, under this connection's prefix or domain.
     pub fn api_subject(&self, endpoint: &str) -> String {
         format!("{}.{endpoint}", self.inner.api_prefix)
-    }
-
-    /// The server's last refusal, if it was of a publish to such a subject, which had no answer to wait for.
-    pub fn refused_publish(&self, is_such: impl Fn(&str) -> bool) -> Option<LogError> {
-        self.inner.shared.refused_publish(is_such)
     }
 
     fn usable(&self) -> Result<(), LogError> {

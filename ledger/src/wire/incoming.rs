@@ -48,14 +48,19 @@ struct Router {
     questions: HashMap<u64, Question>,
     /// Who waits for the next PONG, in the order of the PINGs; `None` for a keep-alive.
     pongs: VecDeque<Option<oneshot::Sender<()>>>,
-    /// The server's last refusal of a publish that nobody waited for by subject.
+    /// The server's last refusal.
     last_refusal: Option<String>,
 }
 
 struct Subscribed {
     subject: Bytes,
     queue: Arc<Queue>,
+    /// Subjects whose messages have their answers here.
+    answers_to: Option<Subjects>,
 }
+
+/// Which subjects are meant.
+pub(super) type Subjects = Box<dyn Fn(&str) -> bool + Send>;
 
 struct Question {
     subject: String,
@@ -77,13 +82,21 @@ impl Shared {
 
     pub(super) fn add_queue(&self, sid: u64, subject: &[u8]) -> Arc<Queue> {
         let queue = Arc::new(Queue::default());
-        let subscribed = Subscribed { subject: Bytes::copy_from_slice(subject), queue: queue.clone() };
+        let subject = Bytes::copy_from_slice(subject);
+        let subscribed = Subscribed { subject, queue: queue.clone(), answers_to: None };
         self.router().queues.insert(sid, subscribed);
         // After the insertion: whoever ends the connection either sees this queue or was seen here.
         if let Some(reason) = self.ended.get() {
             queue.end(reason.clone());
         }
         queue
+    }
+
+    /// A publish to such a subject that is refused ends this queue from now on.
+    pub(super) fn set_answers_to(&self, sid: u64, subjects: Subjects) {
+        if let Some(subscribed) = self.router().queues.get_mut(&sid) {
+            subscribed.answers_to = Some(subjects);
+        }
     }
 
     pub(super) fn remove_queue(&self, sid: u64) {
@@ -119,15 +132,6 @@ impl Shared {
 
     pub(super) fn last_refusal(&self) -> Option<String> {
         self.router().last_refusal.clone()
-    }
-
-    /// The server's last refusal, if it was of a publish to such a subject.
-    pub(super) fn refused_publish(&self, is_such: impl Fn(&str) -> bool) -> Option<LogError> {
-        let text = self.last_refusal()?;
-        match Violation::read(&text)? {
-            Violation::Publish(subject) if is_such(subject) => Some(not_permitted(subject, &text)),
-            _ => None,
-        }
     }
 
     /// Why the connection has ended, if it has.
@@ -312,6 +316,10 @@ fn refused(shared: &Shared, text: &[u8], refusal: &mut Option<LogError>) {
                 .collect();
             for question in tokens.iter().filter_map(|token| router.questions.remove(token)) {
                 let _ = question.answer.send(Err(error(&question.subject)));
+            }
+            let answers = |one: &&Subscribed| one.answers_to.as_ref().is_some_and(|is_such| is_such(subject));
+            for subscribed in router.queues.values().filter(answers) {
+                subscribed.queue.end(error(subject));
             }
             router.last_refusal = Some(text.clone());
         }

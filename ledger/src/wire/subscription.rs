@@ -78,10 +78,17 @@ impl Subscription {
         Self { connection, sid, queue, opened: Vec::new() }
     }
 
+    /// Says that what is published to such subjects is answered here. When the server refuses such a publish, which then has no
+    /// answer, the subscription ends with that refusal. To be called before the first one.
+    pub fn answers_to(&self, is_such: impl Fn(&str) -> bool + Send + 'static) {
+        self.connection.set_answers_to(self.sid, Box::new(is_such));
+    }
+
     /// The next messages in the order of arrival, at least one. May be dropped while it waits without losing any.
     ///
     /// # Errors
-    /// When the connection is lost, the server refuses the subscription, or its queue has overrun.
+    /// When the connection is lost, the server refuses the subscription or what it [answers to](Self::answers_to), or its queue
+    /// has overrun.
     pub async fn next_batch(&mut self) -> Result<Vec<Message>, LogError> {
         if !self.opened.is_empty() {
             return Ok(self.opened.drain(..).rev().collect());
