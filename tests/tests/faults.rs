@@ -448,12 +448,13 @@ fn database_that_answers_no_more_does_not_keep_a_signal_from_ending_the_rebuild(
 #[test]
 fn database_that_answers_no_more_ends_the_command_and_changes_nothing() {
     let to_server = |byte, action| Fault::to_server(Pick::Byte(byte), action);
-    let [rebuild, diff, restore]: [&[&str]; 3] =
-        [&["rebuild"], &["diff"], &["restore", "--rebuild", "a.jsonl"]];
+    let [rebuild, diff, repair, restore]: [&[&str]; 4] =
+        [&["rebuild"], &["diff"], &["diff", "--repair"], &["restore", "--rebuild", "a.jsonl"]];
     let few = vec![
         (rebuild, to_server(300_000, Action::Freeze)),
         (rebuild, Fault::to_client(Pick::Byte(3_000), Action::Stall)),
         (diff, to_server(5_000, Action::Freeze)),
+        (repair, to_server(5_000, Action::Freeze)),
     ];
     let more = vec![
         (rebuild, to_server(1, Action::Freeze)),
