@@ -223,7 +223,8 @@ async fn a_missing_permission_is_named_at_once() {
     });
     let reply = format!("{}.1", answers[0].0);
     connection.publish("mute.a", &reply, b"", b"").await.unwrap();
-    let failure = refusal(answers[0].1.next().await.unwrap_err());
+    let told = tokio::time::timeout(SOON, answers[0].1.next()).await.expect("it is told at once");
+    let failure = refusal(told.unwrap_err());
     assert!(failure.message.contains("mute.a"), "{failure}");
     let waiting = tokio::time::timeout(Duration::from_millis(100), answers[1].1.next()).await;
     assert!(waiting.is_err(), "this subscription has nothing to do with what was refused");
