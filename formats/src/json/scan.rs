@@ -112,8 +112,8 @@ impl<'a> Scanner<'a> {
     fn begin_value(&mut self, at: usize, nesting: &mut Nesting) -> Result<(usize, bool), Fault> {
         match self.text.get(at) {
             Some(b'"') => Ok((self.string_end(at + 1)?.0 + 1, true)),
-            Some(b'{') => self.open_object(at, nesting),
-            Some(b'[') => self.open_array(at, nesting),
+            Some(b'{') => self.open(Opened::Object, at, nesting),
+            Some(b'[') => self.open(Opened::Array, at, nesting),
             Some(b'-' | b'0'..=b'9') => Ok((number_end(self.text, at)?, true)),
             Some(b't') => literal(self.text, at, b"true"),
             Some(b'f') => literal(self.text, at, b"false"),
@@ -122,24 +122,19 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn open_object(&mut self, at: usize, nesting: &mut Nesting) -> Result<(usize, bool), Fault> {
-        open(nesting, Opened::Object, at)?;
-        let next = self.skip_space(at + 1);
-        if self.text.get(next) == Some(&b'}') {
-            nesting.close();
-            return Ok((next + 1, true));
+    fn open(&mut self, opened: Opened, at: usize, nesting: &mut Nesting) -> Result<(usize, bool), Fault> {
+        if !nesting.open(opened) {
+            return Err(Fault::new(at, "fewer brackets open at once"));
         }
-        Ok((self.key(next)?, false))
-    }
-
-    fn open_array(&mut self, at: usize, nesting: &mut Nesting) -> Result<(usize, bool), Fault> {
-        open(nesting, Opened::Array, at)?;
         let next = self.skip_space(at + 1);
-        if self.text.get(next) == Some(&b']') {
-            nesting.close();
-            return Ok((next + 1, true));
+        match (opened, self.text.get(next)) {
+            (Opened::Object, Some(b'}')) | (Opened::Array, Some(b']')) => {
+                nesting.close();
+                Ok((next + 1, true))
+            }
+            (Opened::Object, _) => Ok((self.key(next)?, false)),
+            (Opened::Array, _) => Ok((next, false)),
         }
-        Ok((next, false))
     }
 
     /// After a value: closes brackets, and finds the next value.
@@ -180,12 +175,10 @@ impl<'a> Scanner<'a> {
     }
 
     #[inline]
-    fn skip_space(&mut self, mut at: usize) -> usize {
-        while let Some(space @ (b' ' | b'\t' | b'\r' | b'\n')) = self.text.get(at) {
-            self.seen_break |= matches!(space, b'\r' | b'\n');
-            at += 1;
-        }
-        at
+    fn skip_space(&mut self, at: usize) -> usize {
+        let end = skip_space(self.text, at);
+        self.seen_break |= self.text[at..end].iter().any(|space| matches!(space, b'\r' | b'\n'));
+        end
     }
 
     /// The closing quote of the string whose first byte after the opening quote is at `at`, and whether it has escapes.
@@ -221,10 +214,6 @@ fn literal(text: &[u8], at: usize, word: &'static [u8]) -> Result<(usize, bool),
         return Ok((at + word.len(), true));
     }
     Err(Fault::new(at, "true, false or null"))
-}
-
-fn open(nesting: &mut Nesting, opened: Opened, at: usize) -> Result<(), Fault> {
-    if nesting.open(opened) { Ok(()) } else { Err(Fault::new(at, "fewer brackets open at once")) }
 }
 
 enum Ended {

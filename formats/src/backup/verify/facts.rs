@@ -106,10 +106,14 @@ pub(crate) fn leaves_beside(checksum: &mut Checksum, block: &Block) -> Vec<Diges
 /// No record of version 2 has a shorter line: a block of nothing but newlines must not cost a leaf for each.
 const SHORTEST_RECORD_BYTES: usize = 64;
 
+fn has_leaf(line: &Range<usize>) -> bool {
+    line.len() >= SHORTEST_RECORD_BYTES
+}
+
 fn record_lines(block: &Block) -> Vec<&[u8]> {
     let mut lines = Vec::new();
     each_line(block, |_, span| {
-        if span.len() >= SHORTEST_RECORD_BYTES {
+        if has_leaf(&span) {
             lines.push(&block[span]);
         }
     });
@@ -164,7 +168,7 @@ impl BlockFacts {
     fn add_v2(&mut self, block: &Block, text: Option<&str>, line: u64, span: Range<usize>) {
         self.lines = line + 1;
         let leaf_number = self.leaves;
-        self.leaves += usize::from(span.len() >= SHORTEST_RECORD_BYTES);
+        self.leaves += usize::from(has_leaf(&span));
         let bytes = &block[span.clone()];
         let Some(text) = text else {
             let valid = std::str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len);
@@ -224,7 +228,7 @@ mod tests {
     #[test]
     fn the_shortest_record_has_a_leaf() {
         let shortest = r#"{"seq":0,"subject":"","stored_at":"2026-01-02T03:00:00Z","raw_b64":""}"#;
-        assert!(RecordV2::read(shortest).is_ok() && shortest.len() >= SHORTEST_RECORD_BYTES);
+        assert!(RecordV2::read(shortest).is_ok() && has_leaf(&(0..shortest.len())));
         // What all others have too, without what may be left out or be empty.
         for part in
             [r#""seq":"#, r#""subject":"""#, r#""stored_at":"2026-01-02T03:00:00Z""#, r#""raw_b64":"""#]
